@@ -1,0 +1,157 @@
+"""Labelled images as the training loops see them: uint8 batches by index, whether held in memory or decoded on demand.
+
+Both kinds answer the same three questions (``len``, ``labels``, ``batch``); a loop never asks where pixels come from.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transform
+
+from nas.errors import NaswildError
+
+Corrupt = Literal["error", "skip"]
+
+# Cross-entropy leaves out a sample with this label; a corrupt image that is skipped while training carries it.
+IGNORED = -100
+
+
+class Images(Protocol):
+    """What a loop needs of a labelled set of images."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Class index of every image, int64 of shape (N,)."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """The images at ``indices`` as uint8 of shape (len(indices), 3, size, size)."""
+
+    def subset(self, indices: Tensor) -> Images:
+        """The same kind of set, restricted to ``indices`` in that order."""
+
+
+class CorruptImages(NaswildError):
+    """Image files that cannot be decoded: all of them, in one error."""
+
+    def __init__(self, paths: Sequence[str], total: int) -> None:
+        self.paths = tuple(paths)
+        shown = "\n".join(f"  {path}" for path in self.paths[:20])
+        more = f"\n  ... and {len(self.paths) - 20} more" if len(self.paths) > 20 else ""
+        super().__init__(
+            f"{len(self.paths)} of {total} images cannot be decoded; repair or remove them, "
+            f"or leave them out with corrupt='skip':\n{shown}{more}"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MemoryImages:
+    """A small set held whole: ``pixels`` uint8 (N, 3, size, size), ``labels`` int64 (N,); ``corrupt``: files left out."""
+
+    pixels: Tensor
+    labels: Tensor
+    corrupt: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, indices: Tensor) -> Tensor:
+        return self.pixels[indices]
+
+    def subset(self, indices: Tensor) -> MemoryImages:
+        return MemoryImages(self.pixels[indices], self.labels[indices], self.corrupt)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FileImages:
+    """A large set decoded on demand: a byte range of a file per image (a whole file, or a member of a tar shard).
+
+    ``ranges`` holds (offset, length) per image; length -1 means to the end. ``scale`` is the ratio of the centre crop
+    to the resized shorter side that :meth:`batch` uses (0.875: resize to 256, crop 224).
+    """
+
+    files: tuple[str, ...]
+    ranges: np.ndarray
+    labels: Tensor
+    image_size: int
+    scale: float = 0.875
+    corrupt: Corrupt = "error"
+    names: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def name(self, index: int) -> str:
+        """How messages call image ``index``: its path, with the member's name for a tar shard."""
+        return f"{self.files[index]}:{self.names[index]}" if self.names else self.files[index]
+
+    def read(self, index: int) -> Image.Image | None:
+        """Image ``index`` as RGB, or None for one that cannot be decoded when those are to be skipped."""
+        offset, length = (int(value) for value in self.ranges[index])
+        with Path(self.files[index]).open("rb") as file:
+            file.seek(offset)
+            data = file.read(length)
+        image = decode(data)
+        if image is None and self.corrupt == "error":
+            raise CorruptImages([self.name(index)], len(self))
+        return image
+
+    def batch(self, indices: Tensor) -> Tensor:
+        size = self.image_size
+        grey = torch.full((3, size, size), 128, dtype=torch.uint8)
+        images = (self.read(index) for index in indices.tolist())
+        return torch.stack([grey if image is None else fit(image, size, self.scale) for image in images])
+
+    def subset(self, indices: Tensor) -> FileImages:
+        chosen = indices.tolist()
+        return FileImages(
+            files=tuple(self.files[i] for i in chosen),
+            ranges=self.ranges[chosen],
+            labels=self.labels[indices],
+            image_size=self.image_size,
+            scale=self.scale,
+            corrupt=self.corrupt,
+            names=tuple(self.names[i] for i in chosen) if self.names else (),
+        )
+
+
+def decode(data: bytes) -> Image.Image | None:
+    """The RGB image in ``data``, fully decoded, or None when it is damaged, cut short or no image at all."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # all that Pillow raises on damaged data
+        return None
+
+
+def fit(image: Image.Image, size: int, scale: float = 1.0) -> Tensor:
+    """``image`` resized (antialiased, shorter side = size / scale) and centre-cropped: uint8 (3, size, size)."""
+    pixels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
+    if pixels.shape[1:] == (size, size):
+        return pixels
+    resized = transform.resize(pixels, [round(size / scale)], antialias=True)
+    return transform.center_crop(resized, [size, size])
+
+
+def channel_statistics(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of uint8 (N, C, H, W) images, on the 0 to 1 scale, to four digits."""
+    counts = torch.stack([torch.bincount(channel.reshape(-1), minlength=256) for channel in pixels.transpose(0, 1)])
+    share = counts.double() / counts.sum(dim=1, keepdim=True)
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    mean = share @ levels
+    variance = share @ levels.square() - mean.square()
+    return _rounded(mean), _rounded(variance.clamp_min(0).sqrt())
+
+
+def _rounded(values: Iterable[Tensor]) -> tuple[float, ...]:
+    return tuple(round(float(value), 4) for value in values)
