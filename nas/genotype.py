@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 from nas.errors import NaswildError, unknown
 
-# Every operation that a discrete cell may use: the DARTS space without "none", and the ones older cells need.
+# Every operation that a discrete cell may use: the DARTS space ("none" stands in SNAS cells only) and what other spaces add.
 DISCRETE_OPERATIONS = (
+    "none",
     "max_pool_3x3",
     "avg_pool_3x3",
     "skip_connect",
@@ -30,6 +31,9 @@ DISCRETE_OPERATIONS = (
     "dil_conv_5x5",
     "conv_7x1_1x7",
     "conv_3x1_1x3",
+    "conv_3x3",
+    "max_pool_5x5",
+    "sep_conv_3x3_1",
 )
 INPUTS = 2  # c_{k-2} and c_{k-1}
 
@@ -170,7 +174,9 @@ class Genotype:
         except yaml.YAMLError as error:
             raise GenotypeError(f"not a genotype: {error}") from error
         if not isinstance(data, Mapping):
-            raise GenotypeError("not a genotype: expected a mapping with 'normal' and 'reduce', or 'Genotype(...)' text")
+            raise GenotypeError(
+                "not a genotype: expected a mapping with 'normal' and 'reduce', or 'Genotype(...)' text"
+            )
         return cls.from_dict(data)
 
     @classmethod
@@ -190,7 +196,9 @@ class Genotype:
     def to_text(self) -> str:
         """The classic DARTS text, for code that expects it; needs two inputs at every node."""
         if any(len(node) != 2 for cell in (self.normal, self.reduce) for node in cell.nodes):
-            raise GenotypeError("the classic text has exactly two inputs a node; this genotype has other numbers: use to_dict")
+            raise GenotypeError(
+                "the classic text has exactly two inputs a node; this genotype has other numbers: use to_dict"
+            )
         fields = []
         for name, cell in (("normal", self.normal), ("reduce", self.reduce)):
             fields += [
@@ -241,7 +249,9 @@ def _pair_up(edges: Any, cell: str) -> list[list[Any]]:
     if not _is_list(edges):
         raise GenotypeError(f"{cell} cell: expected a list of (operation, input) pairs, not {edges!r}")
     if len(edges) % 2:
-        raise GenotypeError(f"{cell} cell, node {INPUTS + len(edges) // 2}: {len(edges)} edges do not give two to each node")
+        raise GenotypeError(
+            f"{cell} cell, node {INPUTS + len(edges) // 2}: {len(edges)} edges do not give two to each node"
+        )
     return [list(edges[i : i + 2]) for i in range(0, len(edges), 2)]
 
 

@@ -29,7 +29,9 @@ SEARCH_SPACE = (
 class ReLUConvBN(nn.Sequential):
     """ReLU, convolution (square kernel), batch normalisation: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, affine: bool = True) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, affine: bool = True
+    ) -> None:
         super().__init__(
             nn.ReLU(),
             nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False),
@@ -38,10 +40,14 @@ class ReLUConvBN(nn.Sequential):
 
 
 class FactorizedReduce(nn.Module):
-    """Halve the resolution without a kernel: two strided 1x1 convolutions, the second shifted by one pixel."""
+    """Halve the resolution without a kernel: two strided 1x1 convolutions, the second shifted by one pixel.
+
+    With ``stride`` set to 1 (see :func:`unstride`) both look at every pixel, with the same weights.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, affine: bool = True) -> None:
         super().__init__()
+        self.stride = 2
         self.relu = nn.ReLU()
         self.even = nn.Conv2d(channels_in, channels_out // 2, 1, stride=2, bias=False)
         self.odd = nn.Conv2d(channels_in, channels_out - channels_out // 2, 1, stride=2, bias=False)
@@ -49,6 +55,8 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.relu(x)
+        if self.stride == 1:
+            return self.norm(torch.cat([self.even(x), self.odd(x)], dim=1))
         shifted = x[:, :, 1:, 1:]
         # An odd side has one row more at the even positions: a row of zeros brings both halves to the same size.
         pad = (0, x.shape[3] % 2, 0, x.shape[2] % 2)
@@ -75,11 +83,11 @@ class DilConv(nn.Sequential):
 
 
 class SepConv(nn.Sequential):
-    """Depthwise-separable convolution, applied twice; the first one takes the stride."""
+    """Depthwise-separable convolution, applied twice unless told otherwise; the first one takes the stride."""
 
-    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True) -> None:
+    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True, repeats: int = 2) -> None:
         layers: list[nn.Module] = []
-        for step in (stride, 1):
+        for step in (stride, *(1,) * (repeats - 1)):
             layers += [
                 nn.ReLU(),
                 _depthwise(channels, kernel, step, dilation=1),
@@ -129,6 +137,9 @@ OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "dil_conv_5x5": lambda c, stride, affine: DilConv(c, 5, stride, affine),
     "conv_7x1_1x7": lambda c, stride, affine: SpatialFactorConv(c, 7, stride, affine),
     "conv_3x1_1x3": lambda c, stride, affine: SpatialFactorConv(c, 3, stride, affine),
+    "conv_3x3": lambda c, stride, affine: ReLUConvBN(c, c, 3, stride, affine),
+    "max_pool_5x5": lambda c, stride, affine: nn.MaxPool2d(5, stride, padding=2),
+    "sep_conv_3x3_1": lambda c, stride, affine: SepConv(c, 3, stride, affine, repeats=1),
 }
 
 
@@ -140,6 +151,18 @@ def build_operation(name: str, channels: int, stride: int, affine: bool = True) 
     if name not in OPERATIONS:
         raise unknown("operation", name, OPERATIONS)
     return OPERATIONS[name](channels, stride, affine)
+
+
+def unstride(module: nn.Module) -> None:
+    """Take the stride out of every layer below ``module`` and keep its weights: a reduction cell at full resolution.
+
+    Part-based re-identification needs it (PCB keeps the last stage at stride 16); pretrained weights still fit.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.stride = (1, 1)
+        elif isinstance(layer, nn.MaxPool2d | nn.AvgPool2d | FactorizedReduce):
+            layer.stride = 1
 
 
 def drop_path(x: Tensor, rate: float) -> Tensor:

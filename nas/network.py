@@ -1,0 +1,231 @@
+"""The network that a genotype describes: a stem, a stack of cells, a classifier.
+
+Two stems as in the paper: ``cifar`` keeps the input's resolution (section 5.1.2), ``imagenet`` divides it by 4 and 8
+before the first cell (section 5.3.2). Reduction cells stand at one and two thirds of the depth.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nas.cell import Cell
+from nas.errors import NaswildError
+from nas.genotype import Genotype
+from nas.operations import unstride
+
+Stem = Literal["cifar", "imagenet"]
+# What the paper trains: 20 cells of 36 channels on CIFAR, 14 cells of 48 channels on ImageNet.
+PAPER_SHAPE: dict[str, dict[str, int]] = {
+    "cifar": {"channels": 36, "cells": 20},
+    "imagenet": {"channels": 48, "cells": 14},
+}
+
+
+class _Level(NamedTuple):
+    """One level of the pyramid: its channels, its stride to the input, and the module that puts it out."""
+
+    channels: int
+    stride: int
+    module: str
+
+
+def _conv_bn(channels_in: int, channels_out: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False), nn.BatchNorm2d(channels_out)]
+
+
+class CellBody(nn.Module):
+    """Stem and cells as a feature pyramid.
+
+    Strides 4, 8, 16, 32 with the ``imagenet`` stem (C, 4C, 8C, 16C channels for cells that concatenate four nodes);
+    1, 2, 4 with the ``cifar`` stem. Cells beyond level ``depth`` are not built.
+
+    Args:
+        genotype: The two cells.
+        stem: ``"cifar"`` or ``"imagenet"``.
+        channels: C, the channels of a node in the first cells; doubled at each reduction.
+        cells: Number of cells of the full network, at least 3.
+        in_channels: Channels of the input.
+        depth: Index of the last level to build; all of them by default.
+        last_stride: 1 takes the stride out of the last reduction cell and keeps its weights (for PCB).
+    """
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        stem: Stem = "imagenet",
+        channels: int = 48,
+        cells: int = 14,
+        *,
+        in_channels: int = 3,
+        depth: int | None = None,
+        last_stride: int = 2,
+    ) -> None:
+        super().__init__()
+        _check_shape(stem, channels, cells, last_stride)
+        self.genotype = genotype
+        self.stem = stem
+        self.channels = channels
+        self.total_cells = cells
+        if stem == "imagenet":
+            half = channels // 2
+            self.stem0 = nn.Sequential(*_conv_bn(in_channels, half, 2), nn.ReLU(), *_conv_bn(half, channels, 2))
+            self.stem1 = nn.Sequential(nn.ReLU(), *_conv_bn(channels, channels, 2))
+            widths, stride, halve_first = (channels, channels), 8, True
+            self.levels = [_Level(channels, 4, "stem0")]
+        else:
+            # Three times the channels: the stem is cheap, the cells reduce it at once (as in DARTS).
+            self.stem0 = nn.Sequential(*_conv_bn(in_channels, 3 * channels, 1))
+            widths, stride, halve_first = (3 * channels, 3 * channels), 1, False
+            self.levels = []
+        self.cells = nn.ModuleList()
+        self.reductions = (cells // 3, 2 * cells // 3)
+        last_level = math.inf if depth is None else depth
+        width = channels
+        for index in range(cells):
+            reduction = index in self.reductions
+            if reduction:
+                self.levels.append(_Level(widths[1], stride, f"cells.{index - 1}"))
+                if len(self.levels) > last_level:
+                    break
+                width *= 2
+                stride *= 2
+            spec = genotype.reduce if reduction else genotype.normal
+            cell = Cell(spec, widths, width, reduction, halve_first)
+            self.cells.append(cell)
+            widths, halve_first = (widths[1], cell.channels_out), reduction
+        else:
+            self.levels.append(_Level(widths[1], stride, f"cells.{cells - 1}"))
+        del self.levels[int(min(last_level, len(self.levels) - 1)) + 1 :]
+        self._keep_only_the_levels()
+        if last_stride == 1:
+            self._unstride_last()
+
+    def _keep_only_the_levels(self) -> None:
+        """Level 0 of the imagenet stem needs neither the second stem nor a cell."""
+        if self.levels[-1].module == "stem0":
+            del self.stem1
+            self.cells = nn.ModuleList()
+
+    def _unstride_last(self) -> None:
+        index = self.reductions[1]
+        if index >= len(self.cells):
+            return  # the level with the stride was not asked for
+        for operations in self.cells[index].nodes:
+            unstride(operations)
+        if index + 1 < len(self.cells) and self.cells[index + 1].preprocess0 is not None:
+            unstride(self.cells[index + 1].preprocess0)
+        self.levels[-1] = self.levels[-1]._replace(stride=self.levels[-1].stride // 2)
+
+    @property
+    def feature_info(self) -> list[dict[str, Any]]:
+        """The levels as timm describes them: ``num_chs``, ``reduction`` (stride) and ``module``."""
+        return [dict(num_chs=l.channels, reduction=l.stride, module=l.module) for l in self.levels]
+
+    def set_drop_path(self, rate: float) -> None:
+        """Probability with which a path of a cell is dropped in training."""
+        for cell in self.cells:
+            cell.drop_path_rate = rate
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, in_channels, H, W) -> one (N, C_i, ceil(H / s_i), ceil(W / s_i)) for each level."""
+        return self.run(x)[0]
+
+    def run(self, x: Tensor, tap: int | None = None) -> tuple[list[Tensor], Tensor | None]:
+        """The pyramid, and the output of cell ``tap`` if one is given (the auxiliary head reads it)."""
+        wanted = {level.module for level in self.levels}
+        tapped = None
+        first = self.stem0(x)
+        pyramid = [first] if "stem0" in wanted else []
+        if not len(self.cells):
+            return pyramid, None
+        previous, current = first, self.stem1(first) if self.stem == "imagenet" else first
+        for index, cell in enumerate(self.cells):
+            previous, current = current, cell(previous, current)
+            if f"cells.{index}" in wanted:
+                pyramid.append(current)
+            if index == tap:
+                tapped = current
+        return pyramid, tapped
+
+
+def _check_shape(stem: str, channels: int, cells: int, last_stride: int) -> None:
+    if stem not in PAPER_SHAPE:
+        raise NaswildError(f"stem must be 'cifar' or 'imagenet', not {stem!r}")
+    if channels < 2 or channels % 2:
+        raise NaswildError(f"channels must be an even number of at least 2, not {channels}")
+    if cells < 3:
+        raise NaswildError(f"a network needs at least 3 cells (two of them reductions), not {cells}")
+    if last_stride not in (1, 2):
+        raise NaswildError(f"last_stride must be 1 or 2, not {last_stride}")
+
+
+class AuxiliaryHead(nn.Module):
+    """A second classifier at two thirds of the depth, for training only; its loss has weight 0.4 (section 5.1.2).
+
+    The paper's networks arrive with 8x8 (CIFAR) or 7x7 (ImageNet) pixels, which windows of 5 pool to 2x2; other sizes are
+    pooled to 2x2 in the same way, those below 6 adaptively.
+    """
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.reduce = nn.Sequential(nn.Conv2d(channels, 128, 1, bias=False), nn.BatchNorm2d(128), nn.ReLU())
+        self.widen = nn.Sequential(nn.Conv2d(128, 768, 2, bias=False), nn.BatchNorm2d(768), nn.ReLU())
+        self.classifier = nn.Linear(768, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> logits (N, num_classes)."""
+        height, width = x.shape[2:]
+        x = functional.relu(x)
+        if min(height, width) > 5:
+            x = functional.avg_pool2d(x, 5, stride=(height - 5, width - 5), count_include_pad=False)
+        if x.shape[2:] != (2, 2):
+            x = functional.adaptive_avg_pool2d(x, 2)
+        return self.classifier(self.widen(self.reduce(x)).flatten(1))
+
+
+class CellNetwork(nn.Module):
+    """A classification network of cells: body, global average pooling, linear classifier; build with :func:`build_network`."""
+
+    def __init__(self, body: CellBody, num_classes: int, auxiliary: bool = False) -> None:
+        super().__init__()
+        self.body = body
+        self.num_classes = num_classes
+        self.tap = 2 * body.total_cells // 3 if auxiliary else None
+        self.auxiliary = AuxiliaryHead(body.cells[self.tap].channels_out, num_classes) if self.tap is not None else None
+        self.classifier = nn.Linear(body.levels[-1].channels, num_classes)
+
+    def set_drop_path(self, rate: float) -> None:
+        """Probability with which a path of a cell is dropped in training."""
+        self.body.set_drop_path(rate)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(N, 3, H, W) -> logits (N, num_classes); ``(logits, auxiliary logits)`` in training with an auxiliary head."""
+        tap = self.tap if self.training else None
+        pyramid, tapped = self.body.run(x, tap)
+        logits = self.classifier(pyramid[-1].mean(dim=(2, 3)))
+        if self.auxiliary is None or tapped is None:
+            return logits
+        return logits, self.auxiliary(tapped)
+
+
+def build_network(
+    genotype: Any,
+    stem: Stem = "cifar",
+    channels: int | None = None,
+    cells: int | None = None,
+    num_classes: int = 10,
+    auxiliary: bool = False,
+) -> CellNetwork:
+    """The classification network of ``genotype`` (anything that :meth:`nas.Genotype.load` takes).
+
+    ``channels`` and ``cells`` default to the paper's: 36 and 20 with the ``cifar`` stem, 48 and 14 with ``imagenet``.
+    """
+    if stem not in PAPER_SHAPE:
+        raise NaswildError(f"stem must be 'cifar' or 'imagenet', not {stem!r}")
+    shape = PAPER_SHAPE[stem] | {k: v for k, v in (("channels", channels), ("cells", cells)) if v is not None}
+    body = CellBody(Genotype.load(genotype), stem, **shape)
+    return CellNetwork(body, num_classes, auxiliary)
