@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,8 +14,8 @@ from nas.operations import FactorizedReduce, ReLUConvBN, build_operation, drop_p
 class Cell(nn.Module):
     """One cell: ``(c_{k-2}, c_{k-1}) -> c_k`` (P-DARTS, section 4.1).
 
-    Both inputs are first brought to ``channels`` by a 1x1 convolution (``c_{k-2}`` also to the resolution of ``c_{k-1}``
-    if the cell before was a reduction). Each node sums its edges; the output concatenates ``spec.concat``.
+    Both inputs are first brought to ``channels`` by a 1x1 convolution (``c_{k-2}`` also to the resolution of
+    ``c_{k-1}`` if the cell before was a reduction). Each node sums its edges; the output concatenates ``spec.concat``.
 
     Args:
         spec: The graph.
@@ -46,16 +48,17 @@ class Cell(nn.Module):
 
     def forward(self, previous: Tensor, current: Tensor) -> Tensor:
         """``previous`` is ``c_{k-2}``, ``current`` is ``c_{k-1}``, both (N, C, H, W); returns ``c_k``."""
-        states: list[Tensor | None] = [
+        states: list[Any] = [
             self.preprocess0(previous) if self.preprocess0 is not None else None,
             self.preprocess1(current) if self.preprocess1 is not None else None,
         ]
         for edges, operations in zip(self.spec.nodes, self.nodes):
+            assert isinstance(operations, nn.ModuleList)
             paths = [self._path(op, states[edge.input]) for edge, op in zip(edges, operations)]
-            states.append(paths[0] if len(paths) == 1 else sum(paths[1:], start=paths[0]))
+            states.append(sum(paths[1:], start=paths[0]))
         return torch.cat([states[index] for index in self.spec.concat], dim=1)
 
-    def _path(self, operation: nn.Module, state: Tensor | None) -> Tensor:
+    def _path(self, operation: nn.Module, state: Tensor) -> Tensor:
         out = operation(state)
         if self.training and self.drop_path_rate > 0.0 and not isinstance(operation, nn.Identity):
             out = drop_path(out, self.drop_path_rate)

@@ -37,7 +37,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: dict[str, Any]) -> None
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """The newest whole checkpoint at ``path``, or None if there never was one. Unpickles nothing but plain values.
 
-    A damaged newest file falls back to the one before, with a message; if both are damaged it raises :class:`NaswildError`.
+    A damaged newest file falls back to the one before, with a message; with both damaged it raises NaswildError.
     """
     path = Path(path)
     candidates = [p for p in (path, _previous(path)) if p.exists()]
@@ -76,4 +76,4 @@ def _keep(path: Path) -> None:
         except OSError as error:
             link.unlink(missing_ok=True)
             raise NaswildError(f"cannot write {link}: {error.strerror or error}") from error
-    os.replace(link, previous)
+    link.replace(previous)

@@ -21,7 +21,7 @@ class MissingExtra(NaswildError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
-    """The error for a ``kind`` (task, suite, genotype, ...) that does not exist: near matches first, else the whole list."""
+    """The error for a ``kind`` (task, suite, genotype, ...) that does not exist: near matches, else the whole list."""
     names = sorted(known)
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     if near:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from nas.errors import NaswildError, unknown
 
-# Every operation that a discrete cell may use: the DARTS space ("none" stands in SNAS cells only) and what other spaces add.
+# Every operation that a discrete cell may use: the DARTS space ("none" in SNAS cells only) and what other spaces add.
 DISCRETE_OPERATIONS = (
     "none",
     "max_pool_3x3",
@@ -72,7 +72,7 @@ class CellSpec:
 
     @property
     def levels(self) -> dict[int, int]:
-        """Connection level of each state: its longest distance from the inputs, which are at level 0 (section 5.2.1)."""
+        """Connection level of each state: its longest distance from the inputs, at level 0 (section 5.2.1)."""
         return self._depths()
 
     def _depths(self) -> dict[int, int]:
@@ -187,7 +187,7 @@ class Genotype:
         return cls(_read_cell(data, "normal", "normal"), _read_cell(data, "reduce", "reduction"))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and strings: ``{"normal": {"nodes": [[[operation, input], ...], ...], "concat": [...]}, ...}``."""
+        """Plain values: ``{"normal": {"nodes": [[[operation, input], ...], ...], "concat": [...]}, "reduce": ...}``."""
         return {
             name: {"nodes": [[list(edge) for edge in node] for node in cell.nodes], "concat": list(cell.concat)}
             for name, cell in (("normal", self.normal), ("reduce", self.reduce))
@@ -223,6 +223,8 @@ def _read_cell(data: Mapping[str, Any], key: str, cell: str) -> CellSpec:
     value = data.get(key)
     if value is None:
         raise GenotypeError(f"{cell} cell: the genotype has no {key!r}")
+    nodes: Any
+    concat: Any
     if isinstance(value, Mapping):
         nodes, concat = value.get("nodes"), value.get("concat")
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +17,7 @@ from nas.cell import Cell
 from nas.errors import NaswildError
 from nas.genotype import Genotype
 from nas.operations import unstride
+from nas.recompute import recompute
 
 Stem = Literal["cifar", "imagenet"]
 # What the paper trains: 20 cells of 36 channels on CIFAR, 14 cells of 48 channels on ImageNet.
@@ -70,6 +72,7 @@ class CellBody(nn.Module):
         self.stem = stem
         self.channels = channels
         self.total_cells = cells
+        self.checkpointing = False  # recompute the cells in the backward pass instead of keeping their activations
         if stem == "imagenet":
             half = channels // 2
             self.stem0 = nn.Sequential(*_conv_bn(in_channels, half, 2), nn.ReLU(), *_conv_bn(half, channels, 2))
@@ -144,12 +147,17 @@ class CellBody(nn.Module):
             return pyramid, None
         previous, current = first, self.stem1(first) if self.stem == "imagenet" else first
         for index, cell in enumerate(self.cells):
-            previous, current = current, cell(previous, current)
+            previous, current = current, self._run_cell(cell, previous, current)
             if f"cells.{index}" in wanted:
                 pyramid.append(current)
             if index == tap:
                 tapped = current
         return pyramid, tapped
+
+    def _run_cell(self, cell: nn.Module, previous: Tensor, current: Tensor) -> Tensor:
+        if self.checkpointing and torch.is_grad_enabled():
+            return recompute(cell, previous, current)
+        return cell(previous, current)
 
 
 def _check_shape(stem: str, channels: int, cells: int, last_stride: int) -> None:
