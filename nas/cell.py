@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -36,8 +34,8 @@ class Cell(nn.Module):
         read = {edge.input for node in spec.nodes for edge in node}
         # An input that no edge reads gets no convolution: a parameter without a gradient stops DistributedDataParallel.
         first = FactorizedReduce if halve_first else ReLUConvBN
-        self.preprocess0 = first(channels_in[0], channels) if 0 in read else None
-        self.preprocess1 = ReLUConvBN(channels_in[1], channels) if 1 in read else None
+        self.preprocess0: nn.Module = first(channels_in[0], channels) if 0 in read else nn.Identity()
+        self.preprocess1: nn.Module = ReLUConvBN(channels_in[1], channels) if 1 in read else nn.Identity()
         self.nodes = nn.ModuleList(
             nn.ModuleList(
                 build_operation(edge.operation, channels, 2 if reduction and edge.input < INPUTS else 1)
@@ -48,10 +46,7 @@ class Cell(nn.Module):
 
     def forward(self, previous: Tensor, current: Tensor) -> Tensor:
         """``previous`` is ``c_{k-2}``, ``current`` is ``c_{k-1}``, both (N, C, H, W); returns ``c_k``."""
-        states: list[Any] = [
-            self.preprocess0(previous) if self.preprocess0 is not None else None,
-            self.preprocess1(current) if self.preprocess1 is not None else None,
-        ]
+        states: list[Tensor] = [self.preprocess0(previous), self.preprocess1(current)]
         for edges, operations in zip(self.spec.nodes, self.nodes):
             assert isinstance(operations, nn.ModuleList)
             paths = [self._path(op, states[edge.input]) for edge, op in zip(edges, operations)]

@@ -117,21 +117,26 @@ class CellBody(nn.Module):
         index = self.reductions[1]
         if index >= len(self.cells):
             return  # the level with the stride was not asked for
-        for operations in self.cells[index].nodes:
-            unstride(operations)
-        if index + 1 < len(self.cells) and self.cells[index + 1].preprocess0 is not None:
-            unstride(self.cells[index + 1].preprocess0)
+        unstride(self.cell(index).nodes)
+        if index + 1 < len(self.cells):
+            unstride(self.cell(index + 1).preprocess0)
         self.levels[-1] = self.levels[-1]._replace(stride=self.levels[-1].stride // 2)
 
     @property
     def feature_info(self) -> list[dict[str, Any]]:
         """The levels as timm describes them: ``num_chs``, ``reduction`` (stride) and ``module``."""
-        return [dict(num_chs=l.channels, reduction=l.stride, module=l.module) for l in self.levels]
+        return [{"num_chs": v.channels, "reduction": v.stride, "module": v.module} for v in self.levels]
 
     def set_drop_path(self, rate: float) -> None:
         """Probability with which a path of a cell is dropped in training."""
-        for cell in self.cells:
-            cell.drop_path_rate = rate
+        for index in range(len(self.cells)):
+            self.cell(index).drop_path_rate = rate
+
+    def cell(self, index: int) -> Cell:
+        """The cell at ``index``."""
+        cell = self.cells[index]
+        assert isinstance(cell, Cell)
+        return cell
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, in_channels, H, W) -> one (N, C_i, ceil(H / s_i), ceil(W / s_i)) for each level."""
@@ -174,8 +179,8 @@ def _check_shape(stem: str, channels: int, cells: int, last_stride: int) -> None
 class AuxiliaryHead(nn.Module):
     """A second classifier at two thirds of the depth, for training only; its loss has weight 0.4 (section 5.1.2).
 
-    The paper's networks arrive with 8x8 (CIFAR) or 7x7 (ImageNet) pixels, which windows of 5 pool to 2x2; other sizes are
-    pooled to 2x2 in the same way, those below 6 adaptively.
+    The paper's networks arrive with 8x8 (CIFAR) or 7x7 (ImageNet) pixels, which windows of 5 pool to 2x2; other sizes
+    are pooled to 2x2 in the same way, those below 6 adaptively.
     """
 
     def __init__(self, channels: int, num_classes: int) -> None:
@@ -196,14 +201,14 @@ class AuxiliaryHead(nn.Module):
 
 
 class CellNetwork(nn.Module):
-    """A classification network of cells: body, global average pooling, linear classifier; build with :func:`build_network`."""
+    """A classification network of cells: body, global average pooling, linear classifier (see :func:`build_network`)."""
 
     def __init__(self, body: CellBody, num_classes: int, auxiliary: bool = False) -> None:
         super().__init__()
         self.body = body
         self.num_classes = num_classes
         self.tap = 2 * body.total_cells // 3 if auxiliary else None
-        self.auxiliary = AuxiliaryHead(body.cells[self.tap].channels_out, num_classes) if self.tap is not None else None
+        self.auxiliary = AuxiliaryHead(body.cell(self.tap).channels_out, num_classes) if self.tap is not None else None
         self.classifier = nn.Linear(body.levels[-1].channels, num_classes)
 
     def set_drop_path(self, rate: float) -> None:
@@ -211,7 +216,7 @@ class CellNetwork(nn.Module):
         self.body.set_drop_path(rate)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, 3, H, W) -> logits (N, num_classes); ``(logits, auxiliary logits)`` in training with an auxiliary head."""
+        """(N, 3, H, W) -> logits (N, num_classes); in training with an auxiliary head ``(logits, auxiliary logits)``."""
         tap = self.tap if self.training else None
         pyramid, tapped = self.body.run(x, tap)
         logits = self.classifier(pyramid[-1].mean(dim=(2, 3)))

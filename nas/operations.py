@@ -126,9 +126,9 @@ def _skip(channels: int, stride: int, affine: bool) -> nn.Module:
 
 
 OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
-    "none": lambda c, stride, affine: Zero(stride),
-    "max_pool_3x3": lambda c, stride, affine: nn.MaxPool2d(3, stride, padding=1),
-    "avg_pool_3x3": lambda c, stride, affine: nn.AvgPool2d(3, stride, padding=1, count_include_pad=False),
+    "none": lambda _c, stride, _affine: Zero(stride),
+    "max_pool_3x3": lambda _c, stride, _affine: nn.MaxPool2d(3, stride, padding=1),
+    "avg_pool_3x3": lambda _c, stride, _affine: nn.AvgPool2d(3, stride, padding=1, count_include_pad=False),
     "skip_connect": _skip,
     "sep_conv_3x3": lambda c, stride, affine: SepConv(c, 3, stride, affine),
     "sep_conv_5x5": lambda c, stride, affine: SepConv(c, 5, stride, affine),
@@ -138,7 +138,7 @@ OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "conv_7x1_1x7": lambda c, stride, affine: SpatialFactorConv(c, 7, stride, affine),
     "conv_3x1_1x3": lambda c, stride, affine: SpatialFactorConv(c, 3, stride, affine),
     "conv_3x3": lambda c, stride, affine: ReLUConvBN(c, c, 3, stride, affine),
-    "max_pool_5x5": lambda c, stride, affine: nn.MaxPool2d(5, stride, padding=2),
+    "max_pool_5x5": lambda _c, stride, _affine: nn.MaxPool2d(5, stride, padding=2),
     "sep_conv_3x3_1": lambda c, stride, affine: SepConv(c, 3, stride, affine, repeats=1),
 }
 

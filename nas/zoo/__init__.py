@@ -1,14 +1,14 @@
 """The zoo: published cells as data, each with its source, its paper and its published numbers.
 
-One YAML file a cell in ``cells/``. A cell is here if it was read in a repository and can be built; left out are cells that
-were seen only in a picture (the stages of Figure 3), exist only as numbers (P-DARTS searched on CIFAR-100 and ImageNet),
-or whose operations are not described well enough (BATS, GDAS with the fixed reduction cell).
+One YAML file a cell in ``cells/``. A cell is here if it was read in a repository and can be built; left out are cells
+that were seen only in a picture (the stages of Figure 3), exist only as numbers (P-DARTS searched on CIFAR-100 and on
+ImageNet), or whose operations are not described well enough (BATS, GDAS with the fixed reduction cell).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -52,18 +52,18 @@ class ZooEntry:
         return bool(self.parameters_match) and all(self.parameters_match.values())
 
 
-@lru_cache(maxsize=1)
+@cache
 def names() -> tuple[str, ...]:
     """The names of all cells, sorted."""
     return tuple(sorted(f.name.removesuffix(".yaml") for f in _CELLS.iterdir() if f.name.endswith(".yaml")))
 
 
-@lru_cache(maxsize=None)
+@cache
 def entry(name: str) -> ZooEntry:
     """The entry ``name``; an unknown one raises ``UnknownName`` with near matches."""
     if name not in names():
         raise unknown("genotype", name, names())
-    data = yaml.load((_CELLS / f"{name}.yaml").read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a safe loader)
+    data = yaml.load((_CELLS / f"{name}.yaml").read_text(encoding="utf-8"), Loader=_Loader)
     data["genotype"] = Genotype.from_dict(data["genotype"])
     for key in ("sources", "variants", "notes"):
         data[key] = tuple(data.get(key, ()))
