@@ -201,7 +201,7 @@ class AuxiliaryHead(nn.Module):
 
 
 class CellNetwork(nn.Module):
-    """A classification network of cells: body, global average pooling, linear classifier (see :func:`build_network`)."""
+    """A classification network of cells: body, global average pooling, linear classifier. See :func:`build_network`."""
 
     def __init__(self, body: CellBody, num_classes: int, auxiliary: bool = False) -> None:
         super().__init__()
@@ -216,7 +216,7 @@ class CellNetwork(nn.Module):
         self.body.set_drop_path(rate)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """(N, 3, H, W) -> logits (N, num_classes); in training with an auxiliary head ``(logits, auxiliary logits)``."""
+        """(N, 3, H, W) -> logits (N, num_classes); with an auxiliary head in training ``(logits, auxiliary)``."""
         tap = self.tap if self.training else None
         pyramid, tapped = self.body.run(x, tap)
         logits = self.classifier(pyramid[-1].mean(dim=(2, 3)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a loop stands. ``epoch`` and ``step`` count what is finished; ``metrics`` are the latest values (loss, ...)."""
+    """Where a loop stands: ``epoch`` and ``step`` count what is finished, ``metrics`` are the latest values (loss)."""
 
     stage: str
     epoch: int
