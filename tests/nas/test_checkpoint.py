@@ -44,7 +44,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
         def __reduce__(self):
             return os.system, (f"touch {tmp_path}/ran",)
 
-    (tmp_path / "state.pt").write_bytes(pickle.dumps(Malicious()))
+    (tmp_path / "state.pt").write_bytes(pickle.dumps(Malicious(), protocol=2))
     with pytest.raises(NaswildError):
         load_checkpoint(tmp_path / "state.pt")
     assert not (tmp_path / "ran").exists()
