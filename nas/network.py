@@ -73,45 +73,39 @@ class CellBody(nn.Module):
         self.channels = channels
         self.total_cells = cells
         self.checkpointing = False  # recompute the cells in the backward pass instead of keeping their activations
+        self.reductions = (cells // 3, 2 * cells // 3)
+        self.levels: list[_Level] = []
+        self.cells = nn.ModuleList()
+        last_level = math.inf if depth is None else depth
         if stem == "imagenet":
             half = channels // 2
             self.stem0 = nn.Sequential(*_conv_bn(in_channels, half, 2), nn.ReLU(), *_conv_bn(half, channels, 2))
-            self.stem1 = nn.Sequential(nn.ReLU(), *_conv_bn(channels, channels, 2))
-            widths, stride, halve_first = (channels, channels), 8, True
-            self.levels = [_Level(channels, 4, "stem0")]
+            self.levels.append(_Level(channels, 4, "stem0"))
+            if last_level > 0:
+                self.stem1 = nn.Sequential(nn.ReLU(), *_conv_bn(channels, channels, 2))
+                self._stack_cells((channels, channels), stride=8, halve_first=True, last_level=last_level)
         else:
             # Three times the channels: the stem is cheap, the cells reduce it at once (as in DARTS).
             self.stem0 = nn.Sequential(*_conv_bn(in_channels, 3 * channels, 1))
-            widths, stride, halve_first = (3 * channels, 3 * channels), 1, False
-            self.levels = []
-        self.cells = nn.ModuleList()
-        self.reductions = (cells // 3, 2 * cells // 3)
-        last_level = math.inf if depth is None else depth
-        width = channels
-        for index in range(cells):
+            self._stack_cells((3 * channels, 3 * channels), stride=1, halve_first=False, last_level=last_level)
+        if last_stride == 1:
+            self._unstride_last()
+
+    def _stack_cells(self, widths: tuple[int, int], stride: int, halve_first: bool, last_level: float) -> None:
+        """Append cells, and a level wherever the next cell reduces, until ``last_level`` is there."""
+        channels = self.channels
+        for index in range(self.total_cells):
             reduction = index in self.reductions
             if reduction:
                 self.levels.append(_Level(widths[1], stride, f"cells.{index - 1}"))
                 if len(self.levels) > last_level:
-                    break
-                width *= 2
-                stride *= 2
-            spec = genotype.reduce if reduction else genotype.normal
-            cell = Cell(spec, widths, width, reduction, halve_first)
+                    return
+                channels, stride = channels * 2, stride * 2
+            spec = self.genotype.reduce if reduction else self.genotype.normal
+            cell = Cell(spec, widths, channels, reduction, halve_first)
             self.cells.append(cell)
             widths, halve_first = (widths[1], cell.channels_out), reduction
-        else:
-            self.levels.append(_Level(widths[1], stride, f"cells.{cells - 1}"))
-        del self.levels[int(min(last_level, len(self.levels) - 1)) + 1 :]
-        self._keep_only_the_levels()
-        if last_stride == 1:
-            self._unstride_last()
-
-    def _keep_only_the_levels(self) -> None:
-        """Level 0 of the imagenet stem needs neither the second stem nor a cell."""
-        if self.levels[-1].module == "stem0":
-            del self.stem1
-            self.cells = nn.ModuleList()
+        self.levels.append(_Level(widths[1], stride, f"cells.{self.total_cells - 1}"))
 
     def _unstride_last(self) -> None:
         index = self.reductions[1]
