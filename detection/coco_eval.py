@@ -1,0 +1,143 @@
+"""COCO's evaluation of boxes and masks: the standard twelve numbers, unrounded, per class too, and precision-recall.
+
+Two engines give the same precision and recall arrays: ``hotcoco`` (a Rust implementation, the default) and
+``pycocotools`` (the reference). The twelve numbers are means over these arrays, taken here for both alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from nas.errors import NaswildError, require
+
+Engine = Literal["hotcoco", "pycocotools"]
+Truth = Mapping[str, Any] | str | Path
+Detections = np.ndarray | list[dict[str, Any]]
+
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+MAX_DETECTIONS = (1, 10, 100)
+METRICS = ("AP", "AP50", "AP75", "APS", "APM", "APL")
+RECALLS = ("AR1", "AR10", "AR100", "ARS", "ARM", "ARL")
+
+
+@dataclass(frozen=True, eq=False)
+class CocoScores:
+    """What one evaluation gives; every figure is a fraction of 1, and -1 where there is no ground truth to measure.
+
+    Attributes:
+        stats: the twelve numbers by name (:data:`METRICS`, then :data:`RECALLS`), in COCO's order.
+        per_class: class name -> the six AP figures of that class.
+        precision: (10 IoU thresholds, 101 recall points 0..1, classes), all areas, most detections; -1 where undefined.
+        classes: class names in the order of ``precision``.
+    """
+
+    stats: dict[str, float]
+    per_class: dict[str, dict[str, float]]
+    precision: np.ndarray
+    classes: tuple[str, ...]
+
+    def curve(self, iou: float | None = None) -> np.ndarray:
+        """Mean precision over classes at 101 recall points, (101,): at one IoU threshold, or the mean over all ten."""
+        chosen = self.precision if iou is None else self.precision[[int(np.argmin(abs(IOU_THRESHOLDS - iou)))]]
+        present = (chosen > -1).all(axis=(0, 1))
+        return chosen[:, :, present].mean(axis=(0, 2)) if present.any() else np.zeros(chosen.shape[1])
+
+
+def evaluate_coco(
+    truth: Truth,
+    detections: Detections,
+    *,
+    engine: Engine = "hotcoco",
+    iou_type: Literal["bbox", "segm"] = "bbox",
+    max_detections: Sequence[int] = MAX_DETECTIONS,
+    categories: Sequence[int] | None = None,
+) -> CocoScores:
+    """Evaluate ``detections`` against COCO annotations.
+
+    Args:
+        truth: the annotation file, or its content.
+        detections: (N, 7) float64 rows of image id, x, y, width, height, score, category id (boxes only); or a list in
+            COCO's result format (needed for masks).
+        engine: "hotcoco", or "pycocotools" for the reference; the numbers are the same.
+        max_detections: per image, three limits; the standard ones are 1, 10 and 100.
+        categories: the category ids that count; all of ``truth`` by default.
+    """
+    if engine not in ("hotcoco", "pycocotools"):
+        raise NaswildError(f"unknown COCO engine {engine!r}: use 'hotcoco' or 'pycocotools'")
+    run = _hotcoco if engine == "hotcoco" else _pycocotools
+    precision, recall, classes = run(truth, detections, iou_type, list(max_detections), categories)
+    return CocoScores(
+        stats=_twelve(precision, recall),
+        per_class={name: _six(precision[:, :, [index]]) for index, name in enumerate(classes)},
+        precision=precision[:, :, :, 0, -1],
+        classes=classes,
+    )
+
+
+def _hotcoco(
+    truth: Truth, detections: Detections, iou_type: str, limits: list[int], categories: Sequence[int] | None
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    hotcoco = require("hotcoco", "detection")
+    annotations = hotcoco.COCO(truth if isinstance(truth, Mapping) else str(truth))
+    evaluation = hotcoco.COCOeval(annotations, annotations.load_res(detections), iou_type)
+    evaluation.params.max_dets = limits
+    if categories is not None:
+        evaluation.params.cat_ids = sorted(categories)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    result = evaluation.eval
+    names = tuple(annotations.cats[index]["name"] for index in evaluation.params.cat_ids)
+    return np.asarray(result["precision"]), np.asarray(result["recall"]), names
+
+
+def _pycocotools(
+    truth: Truth, detections: Detections, iou_type: str, limits: list[int], categories: Sequence[int] | None
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    coco = require("pycocotools.coco", "detection")
+    with contextlib.redirect_stdout(io.StringIO()):  # it narrates its progress
+        annotations = coco.COCO(None if isinstance(truth, Mapping) else str(truth))
+        if isinstance(truth, Mapping):
+            annotations.dataset = dict(truth)
+            annotations.createIndex()
+        results = annotations.loadRes(detections) if len(detections) else _no_results(coco, annotations)
+        evaluation = require("pycocotools.cocoeval", "detection").COCOeval(annotations, results, iou_type)
+        evaluation.params.maxDets = limits
+        if categories is not None:
+            evaluation.params.catIds = sorted(categories)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    names = tuple(annotations.cats[index]["name"] for index in evaluation.params.catIds)
+    return evaluation.eval["precision"], evaluation.eval["recall"], names
+
+
+def _no_results(coco: Any, annotations: Any) -> Any:
+    """What ``loadRes`` cannot make: a set of detections that is empty."""
+    results = coco.COCO()
+    results.dataset = {**annotations.dataset, "annotations": []}
+    results.createIndex()
+    return results
+
+
+def _twelve(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+    """COCO's summary of precision (IoU, recall, class, area, limit) and recall (IoU, class, area, limit)."""
+    by_limit = [_mean(recall[:, :, 0, limit]) for limit in range(3)]
+    by_area = [_mean(recall[:, :, area, -1]) for area in (1, 2, 3)]
+    return _six(precision) | dict(zip(RECALLS, [*by_limit, *by_area], strict=True))
+
+
+def _six(precision: np.ndarray) -> dict[str, float]:
+    whole = precision[:, :, :, 0, -1]
+    by_area = [_mean(precision[:, :, :, area, -1]) for area in (1, 2, 3)]
+    return dict(zip(METRICS, [_mean(whole), _mean(whole[0]), _mean(whole[5]), *by_area], strict=True))
+
+
+def _mean(values: np.ndarray) -> float:
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else -1.0

@@ -1,0 +1,179 @@
+"""Both COCO engines give the same numbers, and these are COCO's."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detection.coco_eval import METRICS, RECALLS, evaluate_coco
+from nas.errors import NaswildError
+
+pytest.importorskip("hotcoco")
+coco = pytest.importorskip("pycocotools.coco")
+cocoeval = pytest.importorskip("pycocotools.cocoeval")
+
+
+def truth_of(images: int, classes: int, boxes: int, seed: int, crowd: float = 0.1) -> dict[str, Any]:
+    """Random ground truth over the three area ranges, with crowds and with images that hold nothing."""
+    rng = np.random.default_rng(seed)
+    annotations = []
+    for image in range(1, images + 1):
+        for _ in range(rng.integers(0, boxes) if image % 5 else 0):
+            width, height = np.exp(rng.uniform(np.log(6), np.log(220), 2))
+            box = [*rng.uniform(0, 400, 2).round(2), width.round(2), height.round(2)]
+            entry = {
+                "id": len(annotations) + 1,
+                "image_id": image,
+                "category_id": int(rng.integers(classes)) * 3 + 2,  # ids with gaps, as COCO's
+                "bbox": [float(v) for v in box],
+                "area": float(box[2] * box[3] * rng.uniform(0.4, 1.0)),  # an area smaller than the box, as of a mask
+                "iscrowd": int(rng.random() < crowd),
+            }
+            annotations.append(entry)
+    return {
+        "images": [{"id": i, "width": 640, "height": 480, "file_name": f"{i}.jpg"} for i in range(1, images + 1)],
+        "categories": [{"id": 3 * c + 2, "name": f"class {c}"} for c in range(classes)],
+        "annotations": annotations,
+    }
+
+
+def detections_of(truth: dict[str, Any], seed: int, ties: bool = False, clutter: int = 10) -> np.ndarray:
+    """Shifted copies of the ground truth, some of another class, and clutter; with ``ties`` only three scores."""
+    rng = np.random.default_rng(seed)
+    categories = [c["id"] for c in truth["categories"]]
+    rows = []
+    for entry in truth["annotations"]:
+        for _ in range(rng.integers(0, 4)):
+            x, y, width, height = entry["bbox"]
+            shift = rng.normal(0, 0.12, 4) * [width, height, width, height]
+            label = entry["category_id"] if rng.random() < 0.8 else rng.choice(categories)
+            rows.append(
+                [entry["image_id"], x + shift[0], y + shift[1], width + abs(shift[2]), height + abs(shift[3]), 0, label]
+            )
+    for image in truth["images"]:
+        for _ in range(clutter):
+            rows.append([image["id"], *rng.uniform(0, 400, 2), *rng.uniform(4, 150, 2), 0, rng.choice(categories)])
+    result = np.array(rows, dtype=np.float64).reshape(-1, 7)
+    result[:, 5] = rng.choice([0.2, 0.5, 0.9], len(result)) if ties else rng.random(len(result))
+    return result[rng.permutation(len(result))]
+
+
+def official(truth: dict[str, Any], detections: np.ndarray, limits: tuple[int, ...] = (1, 10, 100)) -> np.ndarray:
+    """pycocotools' own summary, by its own code from first to last."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        annotations = coco.COCO()
+        annotations.dataset = truth
+        annotations.createIndex()
+        evaluation = cocoeval.COCOeval(annotations, annotations.loadRes(detections), "bbox")
+        evaluation.params.maxDets = list(limits)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return np.array(evaluation.stats)
+
+
+CASES = {
+    "ordinary": {"truth": {}, "detections": {}},
+    "crowds": {"truth": {"crowd": 0.6}, "detections": {}},
+    "ties": {"truth": {}, "detections": {"ties": True}},
+    "many detections": {"truth": {}, "detections": {"clutter": 160}},  # more than the limit of 100 an image
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("engine", ["hotcoco", "pycocotools"])
+def test_twelve_numbers_are_pycocotools_own(case: str, engine: Any) -> None:
+    truth = truth_of(images=20, classes=3, boxes=9, seed=1, **CASES[case]["truth"])
+    detections = detections_of(truth, seed=2, **CASES[case]["detections"])
+    scores = evaluate_coco(truth, detections, engine=engine)
+    assert tuple(scores.stats) == METRICS + RECALLS
+    np.testing.assert_array_equal(list(scores.stats.values()), official(truth, detections))
+    assert 0.001 < scores.stats["AP"] < 0.95
+
+
+def test_engines_agree_on_every_point_of_every_curve() -> None:
+    truth = truth_of(images=15, classes=4, boxes=8, seed=3)
+    detections = detections_of(truth, seed=4, ties=True)
+    fast, reference = (evaluate_coco(truth, detections, engine=engine) for engine in ("hotcoco", "pycocotools"))
+    np.testing.assert_array_equal(fast.precision, reference.precision)
+    assert fast.per_class == reference.per_class
+
+
+@pytest.mark.parametrize("area", [32.0**2, 96.0**2])
+def test_area_limits_are_inclusive_on_both_sides(area: float) -> None:
+    """A box of exactly 32^2 counts as small and as medium: COCO's ranges share their limits."""
+    side = area**0.5
+    truth = truth_of(1, 1, 1, 0)
+    truth["annotations"] = [
+        {"id": 1, "image_id": 1, "category_id": 2, "bbox": [5.0, 5.0, side, side], "area": area, "iscrowd": 0}
+    ]
+    detections = np.array([[1, 5.0, 5.0, side, side, 0.9, 2]])
+    found = {name: evaluate_coco(truth, detections, engine=name).stats for name in ("hotcoco", "pycocotools")}
+    assert found["hotcoco"] == found["pycocotools"]
+    names = ("APS", "APM") if side == 32 else ("APM", "APL")
+    assert [found["hotcoco"][name] for name in names] == pytest.approx([1.0, 1.0])
+
+
+def test_limits_of_detections_are_those_asked_for() -> None:
+    truth = truth_of(images=8, classes=2, boxes=9, seed=5)
+    detections = detections_of(truth, seed=6, clutter=60)
+    for engine in ("hotcoco", "pycocotools"):
+        scores = evaluate_coco(truth, detections, engine=engine, max_detections=(1, 5, 20))
+        assert scores.stats["AR1"] <= scores.stats["AR10"] <= scores.stats["AR100"]
+    whole = evaluate_coco(truth, detections, max_detections=(1, 10, 100)).stats
+    assert whole["AR100"] > evaluate_coco(truth, detections, max_detections=(1, 5, 20)).stats["AR100"]
+
+
+def test_no_detection_at_all_scores_zero() -> None:
+    truth = truth_of(images=5, classes=2, boxes=5, seed=7, crowd=0)
+    for engine in ("hotcoco", "pycocotools"):
+        assert evaluate_coco(truth, np.zeros((0, 7)), engine=engine).stats["AP"] == 0.0
+
+
+def test_sizes_without_ground_truth_are_minus_one() -> None:
+    truth = truth_of(1, 1, 1, 0)
+    truth["annotations"] = [
+        {"id": 1, "image_id": 1, "category_id": 2, "bbox": [5, 5, 20, 20], "area": 400, "iscrowd": 0}
+    ]
+    for engine in ("hotcoco", "pycocotools"):
+        stats = evaluate_coco(truth, np.array([[1, 5, 5, 20, 20, 0.9, 2]]), engine=engine).stats
+        assert [stats[name] for name in ("APS", "APM", "APL")] == pytest.approx([1.0, -1.0, -1.0])
+
+
+def test_only_the_categories_asked_for_count() -> None:
+    truth = truth_of(images=10, classes=3, boxes=8, seed=8)
+    detections = detections_of(truth, seed=9)
+    chosen = [2, 8]
+    for engine in ("hotcoco", "pycocotools"):
+        scores = evaluate_coco(truth, detections, engine=engine, categories=chosen)
+        assert scores.classes == ("class 0", "class 2")
+        assert scores.stats["AP"] == pytest.approx(np.mean([scores.per_class[name]["AP"] for name in scores.classes]))
+
+
+def test_curve_is_the_mean_over_classes_and_its_mean_is_the_ap() -> None:
+    truth = truth_of(images=12, classes=3, boxes=8, seed=10)
+    truth["categories"].append({"id": 99, "name": "never seen"})
+    scores = evaluate_coco(truth, detections_of(truth, seed=11))
+    assert scores.curve().mean() == pytest.approx(scores.stats["AP"])
+    assert scores.curve(0.5).mean() == pytest.approx(scores.stats["AP50"])
+    assert scores.curve(0.75).mean() == pytest.approx(scores.stats["AP75"])
+
+
+def test_a_file_and_its_content_give_the_same(tmp_path: Path) -> None:
+    truth = truth_of(images=6, classes=2, boxes=6, seed=12)
+    detections = detections_of(truth, seed=13)
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(truth))
+    for engine in ("hotcoco", "pycocotools"):
+        assert evaluate_coco(path, detections, engine=engine).stats == evaluate_coco(truth, detections).stats
+
+
+def test_unknown_engine_is_refused() -> None:
+    with pytest.raises(NaswildError, match="hotcoco"):
+        evaluate_coco({}, np.zeros((0, 7)), engine="fast")  # type: ignore[arg-type]
