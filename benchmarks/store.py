@@ -8,8 +8,6 @@ Schema (version 1), every field of it, is the five models below.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +15,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from nas.errors import NaswildError
+from nas.files import atomic_write
 
 SCHEMA_VERSION = 1
 
-Kind = Literal["search", "classify", "detect", "reid"]
 BackboneKind = Literal["searched", "random", "published", "timm", "file"]
 
 
@@ -54,7 +52,8 @@ class Cost(_Record):
 class Backbone(_Record):
     """Which network the result is about; ``parameters`` and ``macs`` (multiply-adds) hold at ``input_size`` (H, W)."""
 
-    name: str  # the row of a table: "pdarts@digits", "random-1", "darts_v2", "resnet10t"
+    # The row of a table: "pdarts@digits" (all seeds of a search share it), "random-1" (each cell its own), "darts_v2".
+    name: str
     kind: BackboneKind
     method: str | None = None  # the search method of a searched or random cell
     genotype: dict[str, Any] | None = None  # Genotype.to_dict(); None for networks that are not cells
@@ -83,7 +82,7 @@ class Result(_Record):
     key: str  # content hash of everything that decides the number; see benchmarks.plan
     suite: str
     job: str  # readable name, ends in the key; also the folder jobs/<job> and the file results/<job>.json
-    kind: Kind
+    kind: str  # "search", "classify", "detect", "reid", or the name of a task of one's own
     task: str  # "digits", "coco", "market1501", ...
     variant: dict[str, int | str] = {}  # e.g. {"parts": 3}
     backbone: Backbone
@@ -106,7 +105,7 @@ def results_dir(run_dir: Path) -> Path:
 def save_result(run_dir: Path, result: Result) -> Path:
     """Write ``results/<job>.json`` in one step: a reader sees the old file or the new one, never a part."""
     path = results_dir(run_dir) / f"{result.job}.json"
-    write_atomically(path, result.model_dump_json(indent=1).encode())
+    atomic_write(path, result.model_dump_json(indent=1).encode())
     return path
 
 
@@ -147,19 +146,3 @@ def read_result(path: Path) -> Result:
             "upgrade naswild"
         )
     return result
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file by way of a temporary one beside it, so that a killed process leaves no half-written file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

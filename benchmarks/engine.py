@@ -1,0 +1,169 @@
+"""The local engine: runs jobs as processes of this machine, a fixed number at a time.
+
+The processes are forked from a server process that has the heavy libraries imported, so a job starts in milliseconds
+and a crash of one touches no other. Another engine (a cluster) is any class with the methods of :class:`Engine`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol
+
+from benchmarks.plan import Job
+from benchmarks.provenance import graphics_cards, processors
+from benchmarks.worker import Message, RunContext, run_in_child
+
+THREADS = 1  # of arithmetic in one job; more would change the last bits of results
+# Libraries that read their number of threads from the environment, once, when they are loaded.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job: ``kind`` is one of :class:`benchmarks.worker.Message`, or "died"."""
+
+    job: Job
+    message: Message
+
+
+class Engine(Protocol):
+    """What :func:`benchmarks.run.run_suite` asks of an engine."""
+
+    @property
+    def free(self) -> int:
+        """How many more jobs may be started now."""
+
+    def start(self, job: Job) -> None:
+        """Begin a job."""
+
+    def events(self, timeout: float) -> list[Event]:
+        """What has happened since the last call; waits up to ``timeout`` seconds for something to happen."""
+
+    def close(self) -> None:
+        """Stop whatever is running; jobs resume from their checkpoints in the next run."""
+
+
+def default_slots() -> int:
+    """One job a graphics card; without any, one a processor."""
+    return len(visible_devices()) or len(processors())
+
+
+def visible_devices() -> list[str]:
+    """The CUDA devices that jobs may be given, as CUDA_VISIBLE_DEVICES names them."""
+    restricted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if restricted is not None:
+        return [device.strip() for device in restricted.split(",") if device.strip() not in ("", "-1")]
+    return [str(index) for index in range(len(graphics_cards()))]
+
+
+@dataclass
+class _Running:
+    job: Job
+    process: BaseProcess
+    channel: Connection
+    lifeline: Connection  # our end; when we die the system closes it and the job ends itself
+    device: str | None
+
+
+class LocalEngine:
+    """Runs up to ``slots`` jobs at once; each gets a graphics card of its own where there are any."""
+
+    def __init__(self, context: RunContext, slots: int, preload: Iterable[str] = ()) -> None:
+        for variable in _THREAD_VARIABLES:
+            os.environ[variable] = str(THREADS)
+        self._context = context
+        self._slots = slots
+        self._devices = visible_devices()
+        self._running: list[_Running] = []
+        self._processes = multiprocessing.get_context("forkserver")
+        self._processes.set_forkserver_preload(["benchmarks.worker", *preload])
+
+    @property
+    def free(self) -> int:
+        """How many more jobs may be started now."""
+        return self._slots - len(self._running)
+
+    def start(self, job: Job) -> None:
+        """Fork a process for ``job``."""
+        channel, theirs = self._processes.Pipe(duplex=False)
+        their_lifeline, lifeline = self._processes.Pipe(duplex=False)
+        device = self._free_device()
+        process = self._processes.Process(
+            target=run_in_child, args=(job, self._context, theirs, their_lifeline, device, THREADS), name=job.name
+        )
+        process.start()
+        theirs.close()
+        their_lifeline.close()
+        self._running.append(_Running(job, process, channel, lifeline, device))
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The value of ``function(*arguments)`` computed in a process of its own; see :func:`_answer`."""
+        ours, theirs = self._processes.Pipe()
+        process = self._processes.Process(target=_answer, args=(theirs, function, arguments), daemon=True)
+        process.start()
+        theirs.close()
+        try:
+            return ours.recv()
+        finally:
+            process.join()
+
+    def events(self, timeout: float) -> list[Event]:
+        """Messages of the running jobs and the deaths of their processes, in order."""
+        channels = [running.channel for running in self._running]
+        if not channels:
+            time.sleep(timeout)
+            return []
+        told = wait(channels, timeout)
+        ready = [running for running in self._running if running.channel in told]
+        return [event for running in ready for event in self._receive(running)]
+
+    def close(self) -> None:
+        """Kill what is running: checkpoints are written atomically, so this is safe at any moment."""
+        for running in self._running:
+            running.process.kill()
+        for running in list(self._running):
+            self._reap(running)
+
+    def _free_device(self) -> str | None:
+        if not self._devices:
+            return None
+        load = {device: sum(running.device == device for running in self._running) for device in self._devices}
+        return min(load, key=lambda device: load[device])
+
+    def _receive(self, running: _Running) -> list[Event]:
+        """Read all messages that a job has sent; the end of its channel without a last word is a death."""
+        events = []
+        try:
+            while running.channel.poll():
+                message: Message = running.channel.recv()
+                events.append(Event(running.job, message))
+                if message.kind != "progress":
+                    self._reap(running)
+                    return events
+        except (EOFError, ConnectionError):
+            self._reap(running)
+            events.append(Event(running.job, Message("died", text=_cause(running.process.exitcode))))
+        return events
+
+    def _reap(self, running: _Running) -> None:
+        running.process.join()
+        running.channel.close()
+        running.lifeline.close()
+        self._running.remove(running)
+
+
+def _answer(channel: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    channel.send(function(*arguments))
+
+
+def _cause(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        hint = "; out of memory?" if exitcode == -9 else ""
+        return f"its process was killed by signal {-exitcode}{hint}"
+    return f"its process ended with exit code {exitcode}"

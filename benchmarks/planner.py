@@ -1,0 +1,213 @@
+"""Unfolding a suite into its plan: searches, then trainings, then evaluations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from benchmarks.datasets import data_source, maker_seconds
+from benchmarks.plan import DATA, SEARCH, Job, Plan
+from benchmarks.protocol import Protocol, content_hash, load_protocol
+from benchmarks.subjects import Source, given_source
+from benchmarks.suite import BackboneEntry, DataEntry, Search, Suite, TaskEntry
+from benchmarks.tasks import DataSource, Subject, Task, get_task, task_names
+from benchmarks.yamlfile import Document, Location
+from nas.errors import NaswildError, unknown
+
+
+def make_plan(suite: Suite, document: Document, run_dir: Path) -> Plan:
+    """The plan of ``suite``; ``document`` is where it was read from, for errors that point at the line."""
+    planner = _Planner(suite, document, run_dir)
+    jobs = list(planner.unfold())
+    return Plan(suite, run_dir, (*planner.data_jobs.values(), *jobs))
+
+
+class _Planner:
+    """Turns the entries of one suite into jobs; keeps the data jobs that come up on the way."""
+
+    def __init__(self, suite: Suite, document: Document, run_dir: Path) -> None:
+        self.suite = suite
+        self.document = document
+        self.run_dir = run_dir
+        self.data_jobs: dict[str, Job] = {}
+        self.protocols: dict[tuple[str, str], Protocol] = {}
+        self.tasks = [self._task(index, entry) for index, entry in enumerate(suite.tasks)]
+
+    def unfold(self) -> Iterator[Job]:
+        """All jobs but those that make data."""
+        sources = []
+        for index, entry in enumerate(self.suite.backbones):
+            for source, search in self._sources(("backbones", index), entry):
+                sources.append(source)
+                if search is not None:
+                    yield search
+        first = self._pretraining()
+        trained: dict[tuple[str, int], str] = {}  # (backbone, seed) -> key of the job with its weights
+        for index in sorted(range(len(self.tasks)), key=lambda index: index != first):
+            for source in sources:
+                for job in self._task_jobs(index, source, trained):
+                    if index == first:
+                        trained[source.label, job.seed] = job.key
+                    yield job
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    def _task(self, index: int, entry: TaskEntry) -> Task:
+        if entry.task not in task_names():
+            raise self.document.error(("tasks", index, "task"), str(unknown("task", entry.task, task_names())))
+        task = get_task(entry.task)
+        for name, values in entry.axes.items():
+            where = ("tasks", index, name)
+            if name not in task.options:
+                raise self.document.error(where, str(unknown(f"option of task {entry.task}", name, task.options)))
+            if wrong := [value for value in values if not isinstance(value, task.options[name])]:
+                raise self.document.error(where, f"expected {task.options[name].__name__}, got {wrong[0]!r}")
+        if lacking := task.required_options - entry.axes.keys():
+            raise self.document.error(("tasks", index), f"task {entry.task} needs {' and '.join(sorted(lacking))}")
+        return task
+
+    def _pretraining(self) -> int | None:
+        """Index of the task whose weights the other tasks start from."""
+        givers: dict[str, int] = {}
+        for index, (entry, task) in enumerate(zip(self.suite.tasks, self.tasks, strict=True)):
+            if task.gives == "weights":
+                givers.setdefault(entry.data, index)
+        wanted = self.suite.pretrain
+        if wanted is None:
+            return min(givers.values(), default=None)
+        if wanted not in givers:
+            raise self.document.error(("pretrain",), str(unknown("data of a classify task", wanted, givers)))
+        return givers[wanted]
+
+    def _task_jobs(self, index: int, source: Source, trained: Mapping[tuple[str, int], str]) -> Iterator[Job]:
+        entry, task = self.suite.tasks[index], self.tasks[index]
+        if task.gives == "weights" and "weights" in source.identity:
+            return  # a weights file is taken as it is
+        protocol = self._protocol(task, entry.protocol, ("tasks", index))
+        data, made = self._data(entry.data, ("tasks", index, "data"))
+        for seed in entry.seeds or self.suite.seeds:
+            starts_from = trained.get((source.label, seed)) if task.pretrained and task.gives is None else None
+            upstream = starts_from or source.search
+            identity = {"job": upstream} if upstream is not None else source.identity
+            for values in product(*entry.axes.values()):
+                options = dict(zip(entry.axes, values, strict=True))
+                key = _key(task.name, identity, protocol, data, seed, options)
+                target, variant = task.target(data.name, options), task.variant(options)
+                words = [task.name, target, *(f"{name}{value}" for name, value in variant.items()), source.label]
+                yield Job(
+                    key=key,
+                    name=_file_name([*words, f"s{seed}", key]),
+                    kind=task.name,
+                    title=" ".join(words) + (f" seed {seed}" if len(entry.seeds or self.suite.seeds) > 1 else ""),
+                    needs=tuple(needed for needed in (made, upstream) if needed is not None),
+                    upstream=upstream,
+                    subject=source.subject,
+                    protocol=protocol,
+                    data=data,
+                    target=target,
+                    options=options,
+                    variant=variant,
+                    seed=seed,
+                    seconds=protocol.seconds or task.seconds,
+                )
+
+    # -- backbones -----------------------------------------------------------------------------------------------------
+
+    def _sources(self, where: Location, entry: BackboneEntry) -> Iterator[tuple[Source, Job | None]]:
+        if entry.search is not None:
+            for seed in entry.search.seeds:
+                yield self._searched(where, entry.name, entry.search, seed)
+        elif entry.random is not None:
+            for seed in range(entry.random):
+                yield _random(entry.name or "random", seed)
+        else:
+            yield given_source(entry, self.document, where), None
+
+    def _searched(self, where: Location, name: str | None, spec: Search, seed: int) -> tuple[Source, Job]:
+        task = get_task(SEARCH)
+        protocol = self._protocol(task, spec.protocol, (*where, SEARCH))
+        data, made = self._data(spec.on, (*where, SEARCH, "on"))
+        key = _key(SEARCH, {"method": spec.method}, protocol, data, seed, {})
+        subject = Subject(name or f"{spec.method}@{spec.on}", "searched", method=spec.method, search_seed=seed)
+        label = subject.name if len(spec.seeds) == 1 else f"{subject.name}.{seed}"
+        job = Job(
+            key=key,
+            name=_file_name([SEARCH, label, f"s{seed}", key]),
+            kind=SEARCH,
+            title=f"{SEARCH} {label}",
+            needs=(made,) if made is not None else (),
+            subject=subject,
+            protocol=protocol,
+            data=data,
+            target=data.name,
+            seed=seed,
+            seconds=protocol.seconds or task.seconds,
+        )
+        return Source(subject, label, {"job": key}, search=key), job
+
+    # -- what the entries refer to -------------------------------------------------------------------------------------
+
+    def _protocol(self, task: Task, override: str | None, where: Location) -> Protocol:
+        stage = task.stage
+        name = override or self.suite.protocols.get(stage)
+        if name is None:
+            raise self.document.error(where, f"no protocol for stage {stage!r}; give one under protocols")
+        if (stage, name) not in self.protocols:
+            place = (*where, "protocol") if override else ("protocols", stage)
+            try:
+                self.protocols[stage, name] = load_protocol(name, stage, task.recipe)
+            except NaswildError as error:
+                raise self.document.error(place, str(error)) from error
+        return self.protocols[stage, name]
+
+    def _data(self, name: str, where: Location) -> tuple[DataSource, str | None]:
+        """The data called ``name`` and the key of the job that makes it; a name not under ``data`` is a proxy's."""
+        entry = self.suite.data.get(name) or DataEntry(proxy=name)
+        try:
+            source = data_source(name, entry, self.run_dir)
+        except NaswildError as error:
+            raise self.document.error(("data", name) if name in self.suite.data else where, str(error)) from error
+        if entry.made is None:
+            return source, None
+        self.data_jobs[name] = Job(
+            key=source.version,
+            name=_file_name([DATA, name, source.version]),
+            kind=DATA,
+            title=f"make {name}",
+            data=source,
+            maker=entry.made,
+            target=name,
+            seed=entry.seed,
+            seconds=maker_seconds(entry.made),
+        )
+        return source, source.version
+
+
+def _random(name: str, seed: int) -> tuple[Source, Job]:
+    """A random cell of the search space: a function of its seed alone, so it has neither data nor protocol."""
+    key = content_hash({"kind": SEARCH, "method": "random", "seed": seed})
+    subject = Subject(f"{name}-{seed}", "random", method="random", search_seed=seed)
+    title = f"{SEARCH} {subject.name}"
+    nothing = DataSource("none", version="none")
+    job = Job(key, _file_name([SEARCH, subject.name, key]), SEARCH, title, subject=subject, data=nothing, seed=seed)
+    return Source(subject, subject.name, {"job": key}, search=key), job
+
+
+def _key(
+    kind: str,
+    identity: Mapping[str, Any],
+    protocol: Protocol,
+    data: DataSource,
+    seed: int,
+    options: Mapping[str, int | str],
+) -> str:
+    """Hash of all that decides the result of a job."""
+    content = {"kind": kind, "backbone": dict(identity), "protocol": protocol.hash, "data": data.version}
+    return content_hash({**content, "seed": seed, "options": dict(options)})
+
+
+def _file_name(words: Iterable[str]) -> str:
+    return "-".join(re.sub(r"[^A-Za-z0-9@._]+", "-", word) for word in words)

@@ -1,0 +1,166 @@
+"""Suites: small YAML files that say which backbones meet which tasks, by which protocols, with which seeds.
+
+The commented example of every key is ``benchmarks/suites/mini.yaml``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
+
+from benchmarks.yamlfile import Document, find_named, named, read_yaml, validate
+
+FOLDER = Path(__file__).parent / "suites"
+
+Seeds = Annotated[tuple[int, ...], Field(min_length=1)]
+SOURCES = ("search", "random", "zoo", "genotype", "weights", "timm")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Search(_Part):
+    """A cell to be searched: each seed is a search of its own and gives a backbone of its own."""
+
+    method: str
+    on: str  # name of the data it searches on
+    protocol: str | None = None  # overrides protocols.search
+    seeds: Seeds = (0,)
+
+
+class BackboneEntry(_Part):
+    """One line of ``backbones``: exactly one source, and a name for the tables if the source's own will not do."""
+
+    name: str | None = None
+    search: Search | None = None
+    random: int | None = Field(None, ge=1, le=10_000)  # how many random cells of the search space
+    zoo: str | None = None  # a published cell
+    genotype: str | None = None  # a genotype file
+    weights: str | None = None  # a weights file: evaluated as it is
+    timm: str | None = None  # a timm model
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        return _entry_of(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> BackboneEntry:
+        given = [name for name in SOURCES if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a backbone has exactly one of {', '.join(SOURCES)}; found {', '.join(given) or 'none'}")
+        return self
+
+    @property
+    def source(self) -> str:
+        """Which of :data:`SOURCES` this entry has."""
+        return next(name for name in SOURCES if getattr(self, name) is not None)
+
+
+def _entry_of(text: str) -> dict[str, str]:
+    """``timm:resnet18``, ``weights/a.safetensors``, ``cells/mine.json`` or a name of the zoo."""
+    if text.startswith("timm:"):
+        return {"timm": text.removeprefix("timm:")}
+    if text.endswith(".safetensors"):
+        return {"weights": text}
+    if text.endswith((".json", ".yaml", ".yml", ".txt")) or "/" in text:
+        return {"genotype": text}
+    return {"zoo": text}
+
+
+def _axis(value: Any) -> tuple[int | str, ...]:
+    values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if not values or any(isinstance(item, bool) or not isinstance(item, (int, str)) for item in values):
+        raise ValueError("an option of a task is a whole number or a word, or a list of them")
+    return values
+
+
+Axis = Annotated[tuple[int | str, ...], PlainValidator(_axis)]
+
+
+class TaskEntry(BaseModel):
+    """One line of ``tasks``. Keys beyond these are options of the task; a list of values multiplies the jobs."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Axis] = Field(init=False)
+
+    task: str
+    data: str
+    protocol: str | None = None  # overrides protocols.<stage of the task>
+    seeds: Seeds | None = None  # overrides the suite's
+
+    @property
+    def axes(self) -> dict[str, tuple[int | str, ...]]:
+        """The options, each with its values."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class DataEntry(BaseModel):
+    """One line of ``data``: made by us, a classification proxy, or a copy that the user has at ``root``."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    made: str | None = None  # name of a maker: digits-coco, reid
+    proxy: str | None = None  # digits, cifar10, ..., or "folder" with a root
+    root: str | None = None  # where the user's copy is; ~ and $VARIABLES are expanded
+    seed: int = 0  # of a made set
+
+    @model_validator(mode="after")
+    def _some_source(self) -> DataEntry:
+        if self.made is None and self.proxy is None and self.root is None:
+            raise ValueError("data needs one of made, proxy, root")
+        if self.made is not None and (self.proxy is not None or self.root is not None):
+            raise ValueError("data that is made has neither proxy nor root")
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything else that the maker, the proxy or the task reads."""
+        return dict(self.model_extra or {})
+
+    @property
+    def path(self) -> Path | None:
+        """The root with ``~`` and variables expanded."""
+        return None if self.root is None else Path(os.path.expandvars(self.root)).expanduser()
+
+
+class Suite(_Part):
+    """A whole suite, validated; frozen, so that it can be hashed into a plan."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    title: str = ""
+    backbones: tuple[BackboneEntry, ...] = Field(min_length=1)
+    tasks: tuple[TaskEntry, ...] = ()
+    protocols: dict[str, str] = {}  # stage -> protocol name or path
+    pretrain: str | None = None  # data of the classify task whose weights the other tasks start from; None: the first
+    seeds: Seeds = (0,)
+    data: dict[str, DataEntry] = {}
+    imports: tuple[str, ...] = ()  # modules that register tasks, makers or methods
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("a seed is listed twice")
+        return seeds
+
+
+def load_suite(name_or_path: str) -> tuple[Suite, Document]:
+    """A packaged suite by name, or any by path, with the document it came from (for errors that point at a line).
+
+    Raises:
+        UnknownName: no such suite; with near matches.
+        NaswildError: broken YAML, or a key or value that does not fit, with its line.
+    """
+    path = find_named("suite", name_or_path, FOLDER)
+    document = read_yaml(path)
+    return validate(Suite, document), document
+
+
+def suite_names() -> list[str]:
+    """Names of the packaged suites."""
+    return named(FOLDER)

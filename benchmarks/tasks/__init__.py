@@ -1,0 +1,8 @@
+"""Tasks: what a backbone is measured on. Each is a small class; one's own is added by :func:`register_task`."""
+
+from __future__ import annotations
+
+from benchmarks.tasks.registry import get_task, register_task, task_names
+from benchmarks.tasks.task import Assignment, DataSource, Outcome, Subject, Task
+
+__all__ = ["Assignment", "DataSource", "Outcome", "Subject", "Task", "get_task", "register_task", "task_names"]
