@@ -1,0 +1,60 @@
+"""Descriptors of a list of images, each process computing its share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from nas.augment import normalise
+from nas.progress import Progress, Report, silent
+from reid.images import ImageLoader
+from reid.sampling import shard
+
+BATCH = 100
+
+
+@torch.inference_mode()
+def extract_features(
+    network: nn.Module,
+    loader: ImageLoader,
+    mean: Sequence[float],
+    std: Sequence[float],
+    fabric: Fabric,
+    *,
+    flip: bool = False,
+    report: Report = silent,
+    stage: str = "extract",
+) -> Tensor:
+    """Descriptors (n, d), float32 on the device, of all images of ``loader`` in their order; the same in every process.
+
+    The network is put into evaluation mode and back. ``flip`` averages each image's descriptor with its mirror image's.
+    """
+    was_training = network.training
+    network.eval()
+    mine = torch.as_tensor(shard(len(loader.people), fabric.global_rank, fabric.world_size))
+    chunks = mine.split(BATCH)
+    rows = []
+    for step, pixels in enumerate(loader.batches(chunks), 1):
+        images = normalise(pixels, mean, std)
+        with fabric.autocast():
+            features = network(images).float()
+            if flip:
+                features = (features + network(images.flip(3)).float()) / 2
+        rows.append(features)
+        report(Progress(stage, 0, 1, step, len(chunks)))
+    network.train(was_training)
+    return gather_shards(fabric, torch.cat(rows), len(loader.people))
+
+
+def gather_shards(fabric: Fabric, rows: Tensor, total: int) -> Tensor:
+    """The rows of all processes in order, each once: row i of ``total`` was computed by process i mod n."""
+    if fabric.world_size == 1:
+        return rows
+    longest = -(-total // fabric.world_size)
+    padded = rows.new_zeros(longest, *rows.shape[1:])
+    padded[: len(rows)] = rows
+    gathered = fabric.all_gather(padded.to(fabric.device))  # (processes, longest, ...)
+    return gathered.transpose(0, 1).flatten(0, 1)[:total]
