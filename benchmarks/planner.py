@@ -121,8 +121,9 @@ class _Planner:
             for seed in entry.search.seeds:
                 yield self._searched(where, entry.name, entry.search, seed)
         elif entry.random is not None:
+            protocol = self._protocol(get_task(SEARCH), None, where)
             for seed in range(entry.random):
-                yield _random(entry.name or "random", seed)
+                yield _random(entry.name or "random", seed, protocol)
         else:
             yield given_source(entry, self.document, where), None
 
@@ -186,13 +187,22 @@ class _Planner:
         return source, source.version
 
 
-def _random(name: str, seed: int) -> tuple[Source, Job]:
-    """A random cell of the search space: a function of its seed alone, so it has neither data nor protocol."""
-    key = content_hash({"kind": SEARCH, "method": "random", "seed": seed})
+def _random(name: str, seed: int, protocol: Protocol) -> tuple[Source, Job]:
+    """A random cell of the search space, a function of its seed and of the protocol's restriction on skip-connects."""
+    restriction = {name: protocol.recipe_dict.get(name) for name in ("max_skips", "exact_skips")}
+    key = content_hash({"kind": SEARCH, "method": "random", "seed": seed, **restriction})
     subject = Subject(f"{name}-{seed}", "random", method="random", search_seed=seed)
-    title = f"{SEARCH} {subject.name}"
-    nothing = DataSource("none", version="none")
-    job = Job(key, _file_name([SEARCH, subject.name, key]), SEARCH, title, subject=subject, data=nothing, seed=seed)
+    job = Job(
+        key=key,
+        name=_file_name([SEARCH, subject.name, key]),
+        kind=SEARCH,
+        title=f"{SEARCH} {subject.name}",
+        subject=subject,
+        protocol=protocol,
+        data=DataSource("none", version="none"),
+        target="none",
+        seed=seed,
+    )
     return Source(subject, subject.name, {"job": key}, search=key), job
 
 

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -46,7 +46,7 @@ def _count(assignment: Assignment, start: int) -> int:
 class _Toy(Task):
     stage = "toy"
     recipe = "tests.benchmarks.toy:ToyRecipe"
-    metrics: Mapping[str, bool] = {"score": True}
+    metrics: ClassVar[Mapping[str, bool]] = {"score": True}
     preload = ()
     seconds = 1.0
 
@@ -70,7 +70,7 @@ class ToyTrain(_Toy):
 @register_task
 class ToyScore(_Toy):
     name = "toy-score"
-    options: Mapping[str, type] = {"parts": int}
+    options: ClassVar[Mapping[str, type]] = {"parts": int}
 
     def run(self, assignment: Assignment) -> Outcome:
         start = int(Path(assignment.subject.source).read_text()) + int(assignment.options.get("parts", 1))

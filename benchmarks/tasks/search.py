@@ -1,0 +1,78 @@
+"""Finding a cell: runs a search method on a proxy, or draws a random cell, and leaves a genotype file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from benchmarks.tasks.proxy import open_proxy
+from benchmarks.tasks.task import Assignment, Outcome, Task
+
+MOBILE_SIZE = (224, 224)  # a search reports its cell's size in the mobile setting: 48 channels, 14 cells, 224 pixels
+
+
+class Search(Task):
+    """Gives the genotype that downstream jobs build networks of; its trajectory is in the details."""
+
+    name = "search"
+    stage = "search"
+    recipe = "nas.search.recipe:SearchRecipe"
+    metrics: ClassVar[Mapping[str, bool]] = {}
+    preload = ("torch", "sklearn.datasets", "nas.search.methods", "nas.search.pdarts", "nas.search.darts")
+    gives = "genotype"
+
+    def missing(self, assignment: Assignment) -> list[str]:
+        """Unknown methods and unreadable proxies."""
+        from nas.search import method_names
+
+        method = assignment.subject.method
+        if method == "random":
+            return []
+        if method not in method_names():
+            from nas.errors import unknown
+
+            return [str(unknown("search method", str(method), method_names()))]
+        open_proxy(assignment.data)
+        return []
+
+    def run(self, assignment: Assignment) -> Outcome:
+        """Search, or draw; the seed decides everything."""
+        if assignment.subject.method == "random":
+            return self._draw(assignment)
+        from nas.search import search
+
+        found = search(
+            str(assignment.subject.method),
+            open_proxy(assignment.data),
+            assignment.recipe,
+            seed=assignment.seed,
+            workdir=assignment.workdir,
+            report=assignment.report,
+        )
+        plain = found.model_dump(mode="json")
+        return self._leave(
+            assignment,
+            found.genotype,
+            seconds=found.seconds,
+            attempts=found.attempts,
+            split="train, in two halves",
+            data_version=found.proxy_version,
+            device=found.device,
+            peak_memory_bytes=found.peak_memory_bytes,
+            parameters=found.parameters,
+            macs=found.macs,
+            input_size=MOBILE_SIZE,
+            details={name: plain[name] for name in ("stages", "collapse", "within_budget")},
+        )
+
+    def _draw(self, assignment: Assignment) -> Outcome:
+        from nas.search import random_genotype
+
+        restriction = assignment.recipe
+        genotype = random_genotype(assignment.seed, restriction.max_skips, restriction.exact_skips)
+        return self._leave(assignment, genotype, seconds=0.0, split="none")
+
+    def _leave(self, assignment: Assignment, genotype: Any, **outcome: Any) -> Outcome:
+        path = assignment.run_dir / "genotypes" / f"{assignment.job}.json"
+        genotype.save(path)
+        return Outcome(metrics={}, genotype=genotype.to_dict(), artifacts={"genotype": path}, **outcome)
