@@ -70,6 +70,7 @@ class CellBody(nn.Module):
         _check_shape(stem, channels, cells, last_stride)
         self.genotype = genotype
         self.stem = stem
+        self.in_channels = in_channels
         self.channels = channels
         self.total_cells = cells
         self.checkpointing = False  # recompute the cells in the backward pass instead of keeping their activations
