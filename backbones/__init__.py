@@ -1,0 +1,33 @@
+"""A genotype and its weights as a feature pyramid, in the registries of timm, mmdetection and torchreid.
+
+Public face: :class:`CellBackbone`, :class:`TimmBackbone`, :func:`build_backbone`, :func:`load_network`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backbones.build import build_backbone
+    from backbones.cell_backbone import CellBackbone
+    from backbones.timm_backbone import TimmBackbone
+    from backbones.weights import WeightsMetadata, load_network, save_weights
+
+# Resolved on first use (PEP 562).
+_HOME = {
+    "CellBackbone": "backbones.cell_backbone",
+    "TimmBackbone": "backbones.timm_backbone",
+    "WeightsMetadata": "backbones.weights",
+    "build_backbone": "backbones.build",
+    "load_network": "backbones.weights",
+    "save_weights": "backbones.weights",
+}
+
+__all__ = ["CellBackbone", "TimmBackbone", "WeightsMetadata", "build_backbone", "load_network", "save_weights"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'backbones' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,61 @@
+"""One way in: a backbone from whatever names one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+
+from backbones.cell_backbone import CellBackbone
+from backbones.metadata import CellArchitecture
+from backbones.pyramid import Pyramid
+from backbones.timm_backbone import TimmBackbone
+from backbones.weights import is_weights_file, read_metadata
+from nas import zoo
+from nas.errors import unknown
+from nas.genotype import Genotype
+
+_TIMM = "timm:"
+
+
+def build_backbone(
+    source: Any,
+    *,
+    channels: int = 48,
+    cells: int = 14,
+    out_indices: Sequence[int] = (0, 1, 2, 3),
+    last_stride: int = 2,
+    **options: Any,
+) -> Pyramid:
+    """A :class:`CellBackbone` or :class:`TimmBackbone` for ``source``.
+
+    Args:
+        source: A name of the zoo, a genotype (value, file or text), a weights file, or a timm model (with ``timm:``
+            before its name where both know it).
+        channels, cells: Size of a network of cells; a weights file and a timm model have their own.
+        out_indices: Levels to return: 0 to 3 for strides 4 to 32; negative ones count from the last.
+        last_stride: 1 keeps the last level at stride 16 (PCB).
+        options: ``frozen_stages``, ``norm_eval``, ``norm``, ``checkpointing``, ``drop_path`` or ``in_channels``.
+
+    Raises :class:`nas.errors.UnknownName` with near matches, or another :class:`nas.errors.NaswildError`.
+    """
+    options |= {"out_indices": out_indices, "last_stride": last_stride}
+    if is_weights_file(source):
+        is_cell = isinstance(read_metadata(source).architecture, CellArchitecture)
+        return (CellBackbone if is_cell else TimmBackbone).from_file(source, **options)
+    if isinstance(source, str) and _is_timm(source):
+        return TimmBackbone(source, **options)
+    if isinstance(source, str) and _is_unknown(source):
+        raise unknown("backbone", source, [*zoo.names(), *timm.list_models()])
+    return CellBackbone(Genotype.load(source), channels, cells, **options)
+
+
+def _is_timm(source: str) -> bool:
+    return source.startswith(_TIMM) or (source not in zoo.names() and timm.is_model(source))
+
+
+def _is_unknown(source: str) -> bool:
+    """A plain word that names nothing; texts and files are left to :meth:`Genotype.load`."""
+    return source not in zoo.names() and not any(c in source for c in "({./\\") and not Path(source).is_file()
