@@ -8,7 +8,7 @@ convolution (h) and classified on its own; the losses of the parts are summed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -80,16 +80,20 @@ class PCB(nn.Module):
         """One classification of the identity per part, ``parts`` tensors (b, num_classes)."""
         return [classifier(part) for classifier, part in zip(self.classifiers, reduced, strict=True)]
 
-    def describe(self, stripes: Tensor) -> Tensor:
+    def describe(self, stripes: Tensor, reduced: Sequence[Tensor] | None = None) -> Tensor:
         """The descriptor (b, feature_dim) that is compared by distance; not normalised."""
         if self.descriptor == "before_reduction":
             return stripes.transpose(1, 2).flatten(1)
-        return torch.cat(self.reduce(stripes), dim=1)
+        return torch.cat(list(reduced or self.reduce(stripes)), dim=1)
 
-    def forward(self, images: Tensor) -> list[Tensor] | Tensor:
-        """Logits per part when training, descriptors when evaluating."""
+    def forward(self, images: Tensor, with_descriptor: bool = False) -> Any:
+        """Training: logits per part, with the descriptors if asked for. Evaluation: descriptors alone."""
         stripes = self.stripes(images)
-        return self.logits(self.reduce(self.dropout(stripes))) if self.training else self.describe(stripes)
+        if not self.training:
+            return self.describe(stripes)
+        reduced = self.reduce(self.dropout(stripes))
+        logits = self.logits(reduced)
+        return (logits, self.describe(stripes, reduced)) if with_descriptor else logits
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters outside the backbone; they train at the full learning rate, the backbone at a tenth."""

@@ -1,0 +1,55 @@
+"""From the name of a backbone to a network with a PCB head, and what it costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backbones.build import build_backbone
+from backbones.pyramid import Pyramid
+from nas.counting import count
+from nas.seeding import seed_all
+from reid.pcb import PCB
+from reid.recipe import ReidRecipe
+
+TORCHREID = "torchreid:"
+PAPER_SIDE = 224  # Table 5's multiply-adds are those of Table 3 without the classifier
+
+
+def reid_backbone(source: Any, last_stride: int = 1, **options: Any) -> Pyramid:
+    """The backbone ``source`` with its last level only; ``"torchreid:NAME"`` takes one of torchreid's own networks."""
+    if isinstance(source, str) and source.startswith(TORCHREID):
+        from reid.torchreid_backbones import TorchreidBackbone
+
+        return TorchreidBackbone(source.removeprefix(TORCHREID), last_stride)
+    return build_backbone(source, out_indices=(-1,), last_stride=last_stride, **options)
+
+
+def build_pcb(source: Any, recipe: ReidRecipe, *, parts: int, identities: int, seed: int, **options: Any) -> PCB:
+    """A PCB network as ``recipe`` wants it, with the weights of the file ``source``, or new ones drawn from ``seed``.
+
+    ``options`` go to :func:`backbones.build_backbone` (``channels``, ``cells`` and so on, for a genotype).
+    """
+    seed_all(seed, "init")
+    return PCB(
+        reid_backbone(source, recipe.last_stride, **options),
+        parts,
+        identities,
+        recipe.reduced_dim,
+        descriptor=recipe.descriptor,
+        shared_reduction=recipe.shared_reduction,
+        dropout=recipe.dropout,
+    )
+
+
+def costs(network: PCB, source: Any, recipe: ReidRecipe, **options: Any) -> dict[str, int]:
+    """Parameters and multiply-adds of network and backbone, as :class:`reid.outcome.ReidOutcome` has them."""
+    size = (recipe.height, recipe.width)
+    whole, backbone = count(network, size), count(network.backbone, size)
+    paper = count(reid_backbone(source, last_stride=2, **options), PAPER_SIDE, convention="paper")
+    return {
+        "parameters": whole.parameters,
+        "macs": whole.macs,
+        "backbone_parameters": backbone.parameters,
+        "backbone_macs": backbone.macs,
+        "paper_macs": paper.macs,
+    }
