@@ -56,8 +56,9 @@ class Document:
 
     def error(self, location: Location, message: str) -> NaswildError:
         """An error at a place of this file: ``suites/mini.yaml:12: tasks.0.parts: ...``."""
+        place = f"{self.path}:{self.line(location)}" if self.lines else str(self.path)
         where = ".".join(map(str, location))
-        return NaswildError(f"{self.path}:{self.line(location)}: {where + ': ' if where else ''}{message}")
+        return NaswildError(f"{place}: {where + ': ' if where else ''}{message}")
 
 
 def read_yaml(path: Path) -> Document:

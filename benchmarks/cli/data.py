@@ -1,0 +1,101 @@
+"""``naswild data``: make the data that is ours to make, check the data that is yours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from benchmarks.cli.options import Seed
+from benchmarks.cli.single import Settings, settings
+
+app = typer.Typer(help="Make small data sets, check copies of real ones.", no_args_is_help=True)
+
+
+@app.command("make")
+def make(
+    maker: Annotated[str, typer.Argument(help="digits-coco (detection) or reid (re-identification).")],
+    out: Annotated[Path, typer.Argument(help="Folder to make it in.")],
+    seed: Seed = 0,
+    options: Settings = None,
+) -> None:
+    """Make a data set; the same seed and options give the same files.
+
+    Examples:
+
+    naswild data make digits-coco data/digits-coco --seed 0
+
+    naswild data make digits-coco data/large -o train=2000 -o val=500
+
+    naswild data make reid data/reid
+    """
+    import inspect
+
+    from benchmarks.datasets import get_maker
+    from nas.errors import unknown
+
+    function, given = get_maker(maker), settings(options)
+    known = set(inspect.signature(function).parameters) - {"out", "seed"}
+    for name in given:
+        if name not in known:
+            raise unknown(f"option of {maker}", name, known)
+    function(out, seed=seed, **given)
+    typer.echo(out)
+
+
+@app.command("check")
+def check(
+    kind: Annotated[
+        Literal["proxy", "coco", "market1501", "dukemtmcreid", "msmt17"], typer.Argument(help="What it should be.")
+    ],
+    root: Annotated[Path, typer.Argument(help="Folder of your copy; of the re-identification sets, the folder above.")],
+) -> None:
+    """Check a copy of a data set before hours are spent on it; exit code 1 if it has errors.
+
+    Examples:
+
+    naswild data check coco ~/data/coco
+
+    naswild data check market1501 ~/data/reid
+
+    naswild data check proxy ~/data/imagenet
+    """
+    checks = {"proxy": _check_proxy, "coco": _check_coco}
+    text, sound = checks[kind](root) if kind in checks else _check_reid(kind, root)
+    typer.echo(text)
+    if not sound:
+        raise typer.Exit(1)
+
+
+def _check_proxy(root: Path) -> tuple[str, bool]:
+    from nas.proxies import load_proxy
+
+    proxy = load_proxy(root)
+    size = f"{len(proxy.train)} training and {len(proxy.test)} test images of {proxy.num_classes} classes"
+    return f"{proxy.name}: {size}, version {proxy.version}", True
+
+
+def _check_coco(root: Path) -> tuple[str, bool]:
+    from detection.check import check_coco, summarise
+    from detection.data import CocoData
+
+    data = CocoData.open(root)
+    problems = check_coco(data)
+    text = f"{data.name}: {len(data.classes)} classes, version {data.version}\n{summarise(problems)}"
+    return text, not any(problem.severity == "error" for problem in problems)
+
+
+def _check_reid(kind: str, root: Path) -> tuple[str, bool]:
+    from nas.errors import require
+
+    require("torchreid", "reid")
+    from reid.datasets import load_reid_data
+
+    data = load_reid_data(root, kind)
+    lines = [
+        f"{data.title}: {len(data.train)} training images of {data.identities} identities, "
+        f"{len(data.query)} queries, {len(data.gallery)} gallery images, version {data.version}",
+        *data.notes,
+    ]
+    return "\n".join(lines), True

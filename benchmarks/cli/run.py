@@ -1,0 +1,96 @@
+"""``naswild run``: run a suite, or show what it would run."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from benchmarks.cli.options import Imports, RunDir, Slots, console, numbers
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmarks.run import Summary
+
+
+def run(
+    suite: Annotated[str, typer.Argument(help="Name of a packaged suite, or a suite file.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="TEXT", help="Only jobs whose name holds this, and their needs."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="0,1,2", help="Seeds of training instead of the suite's.")
+    ] = None,
+    overwrite: Annotated[
+        Literal["never", "failed", "always"],
+        typer.Option("--overwrite", help="failed: try failed jobs again; always: start everything anew."),
+    ] = "never",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, how long, and what is missing.")
+    ] = False,
+    slots: Slots = None,
+    run_dir: RunDir = None,
+    imports: Imports = None,
+) -> None:
+    """Run a suite: what is done is loaded, what is half done goes on, what failed is shown.
+
+    Examples:
+
+    naswild run mini
+
+    naswild run mini --only darts_v2 --seeds 0,1,2
+
+    naswild run my-suite.yaml --import my_module --dry-run
+    """
+    from benchmarks.run import Options, prepare, run_plan
+
+    options = Options(
+        only=tuple(only or ()),
+        seeds=numbers(seeds) if seeds else None,
+        overwrite=overwrite,
+        slots=slots,
+        imports=tuple(imports or ()),
+    )
+    plan = prepare(suite, options, run_dir)
+    screen = console()
+    if dry_run:
+        from benchmarks.dryrun import show_plan
+
+        show_plan(plan, options, screen)
+        return
+    command = _command(suite, seeds, run_dir, imports)
+    try:
+        summary = run_plan(plan, options, screen, command)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\nstopped; go on from here with: {command}\n")
+        raise typer.Exit(130) from None
+    finish(summary, screen)
+
+
+def _command(suite: str, seeds: str | None, run_dir: Path | None, imports: list[str] | None) -> str:
+    """The command line that runs the same suite again."""
+    words = ["naswild", "run", suite]
+    words += ["--seeds", seeds] if seeds else []
+    words += ["--run-dir", str(run_dir)] if run_dir else []
+    words += [word for module in imports or [] for word in ("--import", module)]
+    return shlex.join(words)
+
+
+def finish(summary: Summary, screen: Console) -> None:
+    """Tables on the screen, the paths of the files, one line of summary; exit code 1 if anything failed."""
+    from benchmarks.live import duration
+    from benchmarks.publish import publish
+
+    paths = publish(summary.plan.run_dir, screen)
+    loaded, ran, failed, blocked = summary.loaded, summary.ran, len(summary.failed), len(summary.blocked)
+    counts = f"{len(summary.plan.jobs)} jobs: {loaded} loaded, {ran} run, {failed} failed, {blocked} waiting for those"
+    screen.print(f"\n[bold]{summary.plan.suite.name}[/]  {counts}; {duration(summary.seconds)}", highlight=False)
+    for path in paths:
+        screen.print(f"  {path}", highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)

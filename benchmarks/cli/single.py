@@ -1,0 +1,179 @@
+"""``naswild search``, ``retrain`` and ``evaluate``: one stage for one backbone, by the same machinery as a suite."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchmarks.cli.options import Imports, RunDir, Seed, console
+
+if TYPE_CHECKING:
+    from benchmarks.store import Result
+
+Source = Annotated[
+    str, typer.Argument(help="A published cell, a genotype file, a weights file (.safetensors), or timm:NAME.")
+]
+On = Annotated[str, typer.Option("--on", help="The data: digits, cifar10, ..., or a folder of class folders.")]
+Root = Annotated[Path | None, typer.Option("--root", metavar="FOLDER", help="Where your copy of the data is.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the task or of the data.")
+]
+
+
+def search(
+    method: Annotated[str, typer.Argument(help="pdarts, darts, darts2, random, ...")],
+    protocol: Annotated[str, typer.Option("--protocol", help="A search protocol, by name or path.")],
+    on: On = "digits",
+    root: Root = None,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Copy the genotype file here.")] = None,
+    run_dir: RunDir = None,
+    imports: Imports = None,
+) -> None:
+    """Search for a cell on a proxy; gives a genotype file.
+
+    Examples:
+
+    naswild search pdarts --protocol search-mini --out cell.json
+
+    naswild search pdarts --protocol search-cifar10 --on cifar10 --root ~/data
+    """
+    entry = {"search": {"method": method, "on": on, "seeds": [seed]}}
+    suite = {"name": "search", "backbones": [entry], "protocols": {"search": protocol}, "data": _proxy(on, root)}
+    result, folder = _run_one(suite, run_dir, imports)
+    _leave(folder / result.artifacts["genotype"], out)
+
+
+def retrain(
+    source: Source,
+    protocol: Annotated[str, typer.Option("--protocol", help="A retraining protocol, by name or path.")],
+    on: On = "digits",
+    root: Root = None,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Copy the weights file here.")] = None,
+    run_dir: RunDir = None,
+    imports: Imports = None,
+) -> None:
+    """Train a backbone as a classification network; gives a weights file that any task starts from.
+
+    Examples:
+
+    naswild retrain darts_v2 --protocol retrain-mini --out darts_v2.safetensors
+
+    naswild retrain timm:resnet18 --protocol retrain-cifar10 --on cifar10 --root ~/data
+    """
+    suite = {
+        "name": "retrain",
+        "backbones": [_absolute(source)],
+        "tasks": [{"task": "classify", "data": on}],
+        "protocols": {"retrain": protocol},
+        "seeds": [seed],
+        "data": _proxy(on, root),
+    }
+    result, folder = _run_one(suite, run_dir, imports)
+    _leave(folder / result.artifacts["weights"], out)
+
+
+def evaluate(
+    source: Source,
+    task: Annotated[str, typer.Option("--task", help="detect, reid, or a task of your own.")],
+    protocol: Annotated[str, typer.Option("--protocol", help="A protocol of the task's stage, by name or path.")],
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="MAKER", help="Data that we make: digits-coco, reid.")
+    ] = None,
+    root: Root = None,
+    options: Settings = None,
+    seed: Seed = 0,
+    run_dir: RunDir = None,
+    imports: Imports = None,
+) -> None:
+    """Measure a backbone on a task, on data that we make or on your own.
+
+    Examples:
+
+    naswild evaluate darts_v2.safetensors --task detect --protocol detect-mini --data digits-coco
+
+    naswild evaluate darts_v2.safetensors --task reid --protocol reid-mini --root ~/reid -o set=market1501 -o parts=6
+    """
+    if (data is None) == (root is None):
+        raise typer.BadParameter("give one of --data and --root")
+    name = data or (root.name if root is not None else "")
+    suite = {
+        "name": "evaluate",
+        "backbones": [_absolute(source)],
+        "tasks": [{"task": task, "data": name, **settings(options)}],
+        "protocols": {_stage(task, imports): protocol},
+        "seeds": [seed],
+        "data": {name: {"made": data} if root is None else {"root": str(root.expanduser().resolve())}},
+    }
+    _run_one(suite, run_dir, imports)
+
+
+def settings(options: list[str] | None) -> dict[str, int | str]:
+    """``["parts=3", "set=msmt17"]`` as a mapping, whole numbers as numbers."""
+    found: dict[str, int | str] = {}
+    for option in options or []:
+        name, equals, value = option.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{option!r}: write NAME=VALUE")
+        found[name] = int(value) if value.lstrip("-").isdigit() else value
+    return found
+
+
+def _stage(task: str, imports: list[str] | None) -> str:
+    from benchmarks.tasks import get_task
+    from benchmarks.tasks.registry import import_extensions
+
+    import_extensions(imports or [])
+    return get_task(task).stage
+
+
+def _absolute(source: str) -> str:
+    """Files by their full path, so that a run directory elsewhere finds them."""
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.is_file() else source
+
+
+def _proxy(name: str, root: Path | None) -> dict[str, Any]:
+    """The data entry of a proxy: a known set (its files at ``root``), or a folder of class folders."""
+    if root is not None:
+        return {name: {"proxy": name, "root": str(root)}}
+    folder = Path(name).expanduser()
+    return {name: {"root": str(folder.resolve())}} if folder.is_dir() else {}
+
+
+def _run_one(content: dict[str, Any], run_dir: Path | None, imports: list[str] | None) -> tuple[Result, Path]:
+    """Run a suite of one chain of jobs; the result of its last job, which is also printed."""
+    from benchmarks.live import headline
+    from benchmarks.run import Options, plan_suite, run_plan
+    from benchmarks.suite import Suite
+    from benchmarks.yamlfile import Document, validate
+
+    document = Document(Path("command line"), content, {})
+    options = Options(overwrite="failed", slots=1, imports=tuple(imports or ()))
+    plan = plan_suite(validate(Suite, document), document, options, run_dir)
+    screen = console()
+    try:
+        summary = run_plan(plan, options, screen)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; the same command goes on from here\n")
+        raise typer.Exit(130) from None
+    last = plan.jobs[-1]
+    found = [result for result in summary.results if result.key == last.key]
+    if not found:
+        raise typer.Exit(1)
+    for name, metric in found[0].metrics.items():
+        screen.print(f"{name:8} {headline({name: metric}).removeprefix(name).strip()}", highlight=False)
+    return found[0], plan.run_dir
+
+
+def _leave(path: Path, out: Path | None) -> None:
+    """Say where the file is, after copying it where it was asked for."""
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, out)
+    typer.echo(out or path)

@@ -1,0 +1,63 @@
+"""``naswild table`` and ``naswild report``: what a run came to, without running anything."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from benchmarks.cli.options import console, find_run_dir
+
+Run = Annotated[str, typer.Argument(help="A suite that was run here, or a run directory.")]
+
+
+def table(
+    run: Run,
+    form: Annotated[
+        Literal["screen", "markdown", "latex", "csv"], typer.Option("--format", "-f", help="How it is printed.")
+    ] = "screen",
+    published: Annotated[bool, typer.Option("--published", help="Add the paper's rows.")] = False,
+    mixed: Annotated[
+        bool, typer.Option("--allow-mixed", help="Put several protocols in a column and mark the cells.")
+    ] = False,
+) -> None:
+    """Print the comparison tables of a run.
+
+    Examples:
+
+    naswild table mini
+
+    naswild table mini --format latex > tables.tex
+
+    naswild table runs/mini --published
+    """
+    from benchmarks.store import load_results
+
+    results = load_results(find_run_dir(run))
+    if form == "screen":
+        from benchmarks.tables import print_tables
+
+        print_tables(results, console(), published=published, allow_mixed=mixed)
+    elif form == "csv":
+        from benchmarks.render.csv import results_to_csv
+
+        typer.echo(results_to_csv(results), nl=False)
+    else:
+        from benchmarks.render import render
+        from benchmarks.tables import build_tables
+
+        typer.echo(render(build_tables(results, published=published, allow_mixed=mixed), form), nl=False)
+
+
+def report(run: Run) -> None:
+    """Write the report of a run, one HTML file that opens from disk.
+
+    Example:
+
+    naswild report mini
+    """
+    from benchmarks.report import write_report
+    from benchmarks.store import load_results
+
+    run_dir = find_run_dir(run)
+    typer.echo(write_report(run_dir, load_results(run_dir)))

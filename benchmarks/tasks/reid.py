@@ -1,0 +1,93 @@
+"""Person re-identification with a part-based head (PCB) on one of the three data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from benchmarks.tasks.task import Assignment, Outcome, Task
+from nas.errors import NaswildError, require
+
+if TYPE_CHECKING:
+    from reid.outcome import ReidOutcome
+
+
+METRICS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
+
+
+class Reid(Task):
+    """CMC and mAP of a set's queries; ``set`` names it, ``parts`` is the number of horizontal stripes."""
+
+    name = "reid"
+    stage = "reid"
+    recipe = "reid.recipe:ReidRecipe"
+    metrics: ClassVar[Mapping[str, bool]] = dict.fromkeys(METRICS, True)
+    options: ClassVar[Mapping[str, type]] = {"set": str, "parts": int}
+    required_options = frozenset({"set", "parts"})
+    preload = ("torch", "timm", "lightning_fabric", "torchreid", "reid.train")
+
+    def target(self, data: str, options: Mapping[str, int | str]) -> str:
+        """The set, wherever its copy lies."""
+        return str(options.get("set", data))
+
+    def variant(self, options: Mapping[str, int | str]) -> dict[str, int | str]:
+        """The number of parts."""
+        return {name: value for name, value in options.items() if name != "set"}
+
+    def missing(self, assignment: Assignment) -> list[str]:
+        """The extra; data that is neither made by the suite nor found at a root."""
+        require("torchreid", "reid")
+        if assignment.data.root is None:
+            name = assignment.data.name
+            return [f"data {name!r} is not declared: under data, give it a root, or {{made: reid}}"]
+        return []
+
+    def run(self, assignment: Assignment) -> Outcome:
+        """Train PCB from the backbone's weights and rank the gallery."""
+        require("torchreid", "reid")
+        from reid.train import run_reid
+
+        if assignment.data.root is None:
+            raise NaswildError(f"data {assignment.data.name!r} has no root")
+        found = run_reid(
+            assignment.subject.source,
+            assignment.data.root,
+            str(assignment.options["set"]),
+            assignment.recipe,
+            parts=int(assignment.options["parts"]),
+            seed=assignment.seed,
+            workdir=assignment.workdir,
+            report=assignment.report,
+        )
+        return Outcome(
+            metrics={name: self.metric(name, found.metrics[name], found.chance.get(name)) for name in self.metrics},
+            seconds=found.seconds,
+            attempts=found.attempts,
+            split="query and gallery",
+            data_version=found.data_version,
+            device=found.device,
+            images_per_second=found.images_per_second,
+            peak_memory_bytes=found.peak_memory_bytes,
+            parameters=found.backbone_parameters,
+            macs=found.backbone_macs,
+            input_size=found.input_size,
+            details=_details(found),
+            artifacts={"picture": found.picture} if found.picture is not None else {},
+        )
+
+
+def _details(found: ReidOutcome) -> dict[str, Any]:
+    """What the tables and the report show besides the metrics."""
+    return {
+        "feature_dim": found.feature_dim,
+        "part_dim": found.part_dim,
+        "network_parameters": found.parameters,
+        "network_macs": found.macs,
+        "paper_macs": found.paper_macs,
+        "queries": found.queries,
+        "queries_without_match": found.queries_without_match,
+        "intervals": {name: list(interval) for name, interval in found.intervals.items()},
+        "data_title": found.data_title,
+        "data_notes": list(found.data_notes),
+        "history": [dict(record) for record in found.history],
+    }
