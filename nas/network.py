@@ -6,7 +6,6 @@ before the first cell (section 5.3.2). Reduction cells stand at one and two thir
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -77,30 +76,38 @@ class CellBody(nn.Module):
         self.reductions = (cells // 3, 2 * cells // 3)
         self.levels: list[_Level] = []
         self.cells = nn.ModuleList()
-        last_level = math.inf if depth is None else depth
         if stem == "imagenet":
             half = channels // 2
             self.stem0 = nn.Sequential(*_conv_bn(in_channels, half, 2), nn.ReLU(), *_conv_bn(half, channels, 2))
             self.levels.append(_Level(channels, 4, "stem0"))
-            if last_level > 0:
-                self.stem1 = nn.Sequential(nn.ReLU(), *_conv_bn(channels, channels, 2))
-                self._stack_cells((channels, channels), stride=8, halve_first=True, last_level=last_level)
+            self.stem1 = nn.Sequential(nn.ReLU(), *_conv_bn(channels, channels, 2))
+            self._stack_cells((channels, channels), stride=8, halve_first=True)
         else:
             # Three times the channels: the stem is cheap, the cells reduce it at once (as in DARTS).
             self.stem0 = nn.Sequential(*_conv_bn(in_channels, 3 * channels, 1))
-            self._stack_cells((3 * channels, 3 * channels), stride=1, halve_first=False, last_level=last_level)
+            self._stack_cells((3 * channels, 3 * channels), stride=1, halve_first=False)
         if last_stride == 1:
             self._unstride_last()
+        if depth is not None:
+            self.truncate(depth)
 
-    def _stack_cells(self, widths: tuple[int, int], stride: int, halve_first: bool, last_level: float) -> None:
-        """Append cells, and a level wherever the next cell reduces, until ``last_level`` is there."""
+    def truncate(self, depth: int) -> None:
+        """Remove what only the levels after ``depth`` need."""
+        del self.levels[depth + 1 :]
+        last = self.levels[-1].module
+        if last == "stem0":
+            del self.stem1
+            del self.cells[:]
+        else:
+            del self.cells[int(last.removeprefix("cells.")) + 1 :]
+
+    def _stack_cells(self, widths: tuple[int, int], stride: int, halve_first: bool) -> None:
+        """Append the cells, and a level wherever the next cell reduces."""
         channels = self.channels
         for index in range(self.total_cells):
             reduction = index in self.reductions
             if reduction:
                 self.levels.append(_Level(widths[1], stride, f"cells.{index - 1}"))
-                if len(self.levels) > last_level:
-                    return
                 channels, stride = channels * 2, stride * 2
             spec = self.genotype.reduce if reduction else self.genotype.normal
             cell = Cell(spec, widths, channels, reduction, halve_first)
@@ -110,8 +117,6 @@ class CellBody(nn.Module):
 
     def _unstride_last(self) -> None:
         index = self.reductions[1]
-        if index >= len(self.cells):
-            return  # the level with the stride was not asked for
         unstride(self.cell(index).nodes)
         if index + 1 < len(self.cells):
             unstride(self.cell(index + 1).preprocess0)
@@ -137,13 +142,13 @@ class CellBody(nn.Module):
         """(N, in_channels, H, W) -> one (N, C_i, ceil(H / s_i), ceil(W / s_i)) for each level."""
         return self.run(x)[0]
 
-    def run(self, x: Tensor, tap: int | None = None) -> tuple[list[Tensor], Tensor | None]:
-        """The pyramid, and the output of cell ``tap`` if one is given (the auxiliary head reads it)."""
-        wanted = {level.module for level in self.levels}
+    def run(self, x: Tensor, tap: int | None = None, depth: int | None = None) -> tuple[list[Tensor], Tensor | None]:
+        """The pyramid up to level ``depth``, and the output of cell ``tap`` if one is given (for the auxiliary head)."""
+        wanted = [level.module for level in self.levels][: None if depth is None else depth + 1]
         tapped = None
         first = self.stem0(x)
         pyramid = [first] if "stem0" in wanted else []
-        if not len(self.cells):
+        if len(pyramid) == len(wanted):
             return pyramid, None
         previous, current = first, self.stem1(first) if self.stem == "imagenet" else first
         for index, cell in enumerate(self.cells):
@@ -152,6 +157,8 @@ class CellBody(nn.Module):
                 pyramid.append(current)
             if index == tap:
                 tapped = current
+            if len(pyramid) == len(wanted):
+                break
         return pyramid, tapped
 
     def _run_cell(self, cell: nn.Module, previous: Tensor, current: Tensor) -> Tensor:
