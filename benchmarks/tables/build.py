@@ -1,0 +1,72 @@
+"""All tables of a set of results, with the paper's rows where they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from benchmarks.store import Result
+from benchmarks.tables.classification import classification_table
+from benchmarks.tables.detection import detection_table
+from benchmarks.tables.measurements import Measurements
+from benchmarks.tables.published import add_published, published_only
+from benchmarks.tables.reidentification import reid_table
+from benchmarks.tables.table import Table
+from benchmarks.tables.transfer import correlation_table, wild_table
+
+_CIFAR = {"cifar10": "c10", "cifar100": "c100"}
+_REID = {"market1501": "market", "dukemtmcreid": "duke", "msmt17": "msmt"}
+_OTHER = (
+    "trained by the paper's authors with their own protocol and software; read it as a reference, not as a competitor."
+)
+_OTHER_DATA = "measured by the paper's authors on {theirs}; the rows above are on {ours}, so the two do not compare."
+
+
+def build(results: Iterable[Result], *, published: bool = False, allow_mixed: bool = False) -> list[Table]:
+    """See :func:`benchmarks.tables.build_tables`."""
+    measured = Measurements(results, allow_mixed)
+    tables: list[Table | None] = []
+    for make, add in (
+        (classification_table, _with_classification),
+        (detection_table, _with_detection),
+        (reid_table, _with_reid),
+    ):
+        table = make(measured)
+        tables += add(table, measured) if published and table is not None else [table]
+    tables += [wild_table(measured), correlation_table(measured)]
+    return [table for table in tables if table is not None]
+
+
+def _with_classification(table: Table, measured: Measurements) -> list[Table]:
+    """Table 1 beside CIFAR results, Table 3 beside ImageNet's; for other data both follow as tables of their own."""
+    names = {task.name for task in measured.kind("classify")}
+    keys = {"architecture": "name", "params": "params", "cost": "cost", "method": "method"}
+    cifar = {column: f"{name}_top1_error" for name, column in _CIFAR.items() if name in names}
+    if cifar:
+        table = add_published(table, "table1", {**keys, **cifar}, _OTHER)
+    if "imagenet" in names:
+        imagenet = {"top1": "imagenet_top1_error", "top5": "imagenet_top5_error", "madds": "madds"}
+        table = add_published(table, "table3", {**keys, **imagenet}, _OTHER)
+    if cifar or "imagenet" in names:
+        return [table]
+    return [table, published_only("table1"), published_only("table3")]
+
+
+def _with_detection(table: Table, measured: Measurements) -> list[Table]:
+    data = {r.provenance.data for r in measured.results if r.kind == "detect"}
+    task = measured.kind("detect")[0].name
+    keys = {"network": "network", "input": "input", "backbone": "name", "madds": "madds"}
+    keys |= {metric: f"{task}_{metric}" for metric in ("AP", "AP50", "AP75", "APS", "APM", "APL")}
+    return [
+        add_published(
+            table, "table4", keys, _OTHER_DATA.format(theirs="MS-COCO test-dev", ours=", ".join(sorted(data)))
+        )
+    ]
+
+
+def _with_reid(table: Table, measured: Measurements) -> list[Table]:
+    data = {r.provenance.data for r in measured.results if r.kind == "reid"}
+    keys = {"backbone": "name", "parts": "parts", "feat_dim": "feat_dim", "madds": "madds"}
+    for name, column in _REID.items():
+        keys |= {f"{column}_{metric}": f"{name}_{metric}" for metric in ("rank1", "mAP")}
+    theirs = "Market-1501, DukeMTMC-reID and MSMT17"
+    return [add_published(table, "table5", keys, _OTHER_DATA.format(theirs=theirs, ours=", ".join(sorted(data))))]

@@ -1,0 +1,222 @@
+"""Results sorted into what a table needs: per column and backbone the values, never across two protocols.
+
+A *column* is one task with its variant (``reid market1501 parts=3``). Its results must share one *setting*: protocol,
+data version and split. If they do not, building a table is refused, or, where the reader asked for it, every setting
+keeps its own values and its own random cells, and the cells are marked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from benchmarks.statistics import Improvement, Summary, relative_improvement, summarize, summarize_seeds
+from benchmarks.store import Backbone, Metric, Result
+from nas.errors import NaswildError
+
+# How a data set is written in a head; every other one is called by its own name.
+_TITLES = {"market1501": "Market-1501", "dukemtmcreid": "DukeMTMC-reID", "msmt17": "MSMT17", "coco": "COCO"}
+PRIMARY = {"classify": "top1", "detect": "AP", "reid": "mAP"}  # the one metric that stands for a task
+
+
+class MixedProtocols(NaswildError):
+    """One column of a table would hold numbers of two settings."""
+
+
+class Setting(NamedTuple):
+    """What two numbers must share to be comparable."""
+
+    protocol: str
+    version: int
+    hash: str
+    data: str
+    data_version: str
+    split: str
+
+    @classmethod
+    def of(cls, result: Result) -> Setting:
+        """The setting that produced ``result``."""
+        where = result.provenance
+        return cls(
+            result.protocol,
+            result.protocol_version,
+            result.protocol_hash,
+            where.data,
+            where.data_version,
+            where.split,
+        )
+
+    @property
+    def protocol_text(self) -> str:
+        """``retrain-mini v1 [0a1b2c3d]``: name, version, the start of the hash."""
+        return f"{self.protocol} v{self.version} [{self.hash[:8]}]"
+
+    @property
+    def data_text(self) -> str:
+        """``digits 0a1b2c3d4e5f (test)``: name, content hash, split."""
+        return f"{self.data} {self.data_version[:12]} ({self.split})"
+
+    def __str__(self) -> str:
+        return f"{self.protocol_text}, data {self.data_text}"
+
+
+class Task(NamedTuple):
+    """One task with its variant: what a column of a table, or a group of columns, is about."""
+
+    kind: str
+    name: str
+    variant: tuple[tuple[str, int | str], ...] = ()
+
+    @classmethod
+    def of(cls, result: Result) -> Task:
+        """The task that ``result`` is about."""
+        return cls(result.kind, result.task, tuple(sorted(result.variant.items())))
+
+    def __str__(self) -> str:
+        return " ".join([self.kind, self.name, *(f"{key}={value}" for key, value in self.variant)])
+
+
+class BestSearch(NamedTuple):
+    """Which search of a method was best on its proxy, and of how many."""
+
+    search_seed: int
+    searches: int
+
+
+class Point(NamedTuple):
+    """One concrete network: a backbone, and which search of it."""
+
+    backbone: str
+    search_seed: int | None
+
+
+def data_set_title(name: str) -> str:
+    """The name of a data set as its authors write it: ``market1501`` is Market-1501."""
+    return _TITLES.get(name, name)
+
+
+def natural(value: object) -> list[tuple[int, str]]:
+    """Sort key that reads digits as numbers: parts 3 before 12, ``random-2`` before ``random-10``."""
+    return [(int(word), "") if word.isdigit() else (-1, word) for word in re.split(r"(\d+)", str(value))]
+
+
+class Measurements:
+    """All results of a comparison. ``allow_mixed`` admits several settings a task; they stay apart nevertheless."""
+
+    def __init__(self, results: Iterable[Result], allow_mixed: bool = False) -> None:
+        unique = {result.key: result for result in results}
+        self.searches = [r for r in unique.values() if r.kind == "search"]
+        self.results = [r for r in unique.values() if r.kind != "search"]
+        self.backbones: dict[str, Backbone] = {}  # one record of each, in the order of first appearance
+        self._cells: dict[tuple[Task, Setting], dict[str, list[Result]]] = defaultdict(lambda: defaultdict(list))
+        for result in self.results:
+            self.backbones.setdefault(result.backbone.name, result.backbone)
+            self._cells[Task.of(result), Setting.of(result)][result.backbone.name].append(result)
+        self._settings: dict[Task, list[Setting]] = defaultdict(list)
+        for task, setting in sorted(self._cells, key=lambda pair: pair[1]):
+            self._settings[task].append(setting)
+        self._points: dict[tuple[Task, Setting, str], dict[Point, float]] = {}
+        if not allow_mixed:
+            for task in self.tasks:
+                self._refuse_mixed(task)
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """Every task that was measured, sorted."""
+        return sorted(self._settings, key=lambda t: (t.kind, t.name, natural(t.variant)))
+
+    def kind(self, kind: str) -> list[Task]:
+        """The tasks of one kind."""
+        return [task for task in self.tasks if task.kind == kind]
+
+    def settings(self, task: Task, backbone: str | None = None) -> list[Setting]:
+        """The settings in which ``task`` was measured, of one backbone if given; sorted."""
+        return [s for s in self._settings.get(task, ()) if backbone is None or backbone in self._cells[task, s]]
+
+    def of(self, task: Task, setting: Setting, backbone: str) -> Sequence[Result]:
+        """The results of one backbone, all seeds."""
+        return self._cells.get((task, setting), {}).get(backbone, ())
+
+    def summary(
+        self, task: Task, setting: Setting, backbone: str, metric: str, search_seed: int | None = None
+    ) -> Summary | None:
+        """Mean, deviation and n of one cell of a table, of one search if given; None if it was not measured."""
+        values = self._by_search_seed(task, setting, backbone, metric)
+        if search_seed is not None:
+            values = {search_seed: values[search_seed]} if search_seed in values else {}
+        return summarize_seeds(values) if values else None
+
+    def best_search(self, backbone: str) -> BestSearch | None:
+        """Of several searches by one method, the one whose cell scored best on the data it was searched on."""
+        proxies = {search.task for search in self.searches if search.backbone.name == backbone}
+        means: dict[int, float] = {}
+        for task in self.kind("classify"):
+            for setting in self.settings(task, backbone) if task.name in proxies else ():
+                for seed, values in self._by_search_seed(task, setting, backbone, PRIMARY["classify"]).items():
+                    if seed is not None:
+                        means[seed] = summarize(values).mean
+        if self.backbones[backbone].kind != "searched" or len(means) < 2:
+            return None
+        return BestSearch(max(means, key=lambda seed: means[seed]), len(means))
+
+    def points(self, task: Task, setting: Setting, metric: str) -> dict[Point, float]:
+        """One value for each cell or network, all training seeds averaged: the points of a plot or a ranking."""
+        key = (task, setting, metric)
+        if key not in self._points:
+            self._points[key] = {
+                Point(name, seed): summarize(values).mean
+                for name in self._cells.get((task, setting), {})
+                for seed, values in self._by_search_seed(task, setting, name, metric).items()
+            }
+        return self._points[key]
+
+    def random_values(self, task: Task, setting: Setting, metric: str) -> list[float]:
+        """One value for each random cell measured in the same setting (the mean over its training seeds)."""
+        points = self.points(task, setting, metric)
+        return [value for point, value in points.items() if self.backbones[point.backbone].kind == "random"]
+
+    def gain(
+        self, task: Task, setting: Setting, backbone: str, metric: str, interval: bool = False
+    ) -> Improvement | None:
+        """Relative improvement over the random cells; None for a network that is no cell of this search space."""
+        seeds = self._by_search_seed(task, setting, backbone, metric)
+        if not seeds or self.backbones[backbone].genotype is None:
+            return None
+        values = [summarize(v).mean for v in seeds.values()] if len(seeds) > 1 else next(iter(seeds.values()))
+        better = self.metric(task, setting, metric)
+        random = self.random_values(task, setting, metric)
+        return relative_improvement(values, random, better is None or better.higher_is_better, interval)
+
+    def metric(self, task: Task, setting: Setting, metric: str) -> Metric | None:
+        """A record of ``metric`` in this setting, for its unit, direction and chance level."""
+        cells = self._cells[task, setting].values()
+        return next((r.metrics[metric] for results in cells for r in results if metric in r.metrics), None)
+
+    def chance(self, task: Task, setting: Setting, metric: str) -> float | None:
+        """The chance level: the mean over the results that state one (it may be estimated anew in each)."""
+        cells = self._cells[task, setting].values()
+        records = [r.metrics[metric].chance for results in cells for r in results if metric in r.metrics]
+        known = [chance for chance in records if chance is not None]
+        return sum(known) / len(known) if known else None
+
+    def _by_search_seed(
+        self, task: Task, setting: Setting, backbone: str, metric: str
+    ) -> dict[int | None, list[float]]:
+        values: dict[int | None, list[float]] = defaultdict(list)
+        for result in self.of(task, setting, backbone):
+            if metric in result.metrics:
+                values[result.backbone.search_seed].append(result.metrics[metric].value)
+        return values
+
+    def _refuse_mixed(self, task: Task) -> None:
+        settings = self.settings(task)
+        if len(settings) < 2:
+            return
+        listed = "; ".join(f"{s} ({sum(map(len, self._cells[task, s].values()))} results)" for s in settings)
+        raise MixedProtocols(
+            f"the column '{task}' would mix {len(settings)} settings: {listed}. Choose the results of one of them, or "
+            "allow mixed protocols, which marks each cell with its own"
+        )

@@ -1,0 +1,85 @@
+"""The lines under a measured table: settings, seeds and n, what the brackets and the chance level mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from benchmarks.store import Result
+from benchmarks.tables.measurements import Measurements, Task
+from benchmarks.tables.rows import RowBuilder
+from benchmarks.tables.table import Block, Note
+
+
+def notes(builder: RowBuilder, blocks: Sequence[Block]) -> tuple[Note, ...]:
+    """Everything that a reader needs below the table of ``builder``, whose blocks are given."""
+    tasks = builder.measured.kind(builder.kind)
+    results = [r for r in builder.measured.results if r.kind == builder.kind]
+    return (
+        *_protocols(builder, tasks),
+        Note(_runs(results, _counts(builder, blocks))),
+        Note(_gain(results)),
+        *_chance(blocks),
+    )
+
+
+def cost_note(measured: Measurements, results: Sequence[Result]) -> Iterator[Note]:
+    """What the search cost counts, and on which device."""
+    names = {result.backbone.name for result in results}
+    devices = sorted({search.cost.device for search in measured.searches if search.backbone.name in names})
+    if devices:
+        yield Note(f"Search cost: wall-clock time of one search, all attempts added up, on {', '.join(devices)}.")
+
+
+def _protocols(builder: RowBuilder, tasks: Sequence[Task]) -> Iterator[Note]:
+    """One line a protocol with its data sets; a lettered line for each setting where a column mixes several."""
+    for setting, letter in sorted({(s, m) for (_, s), m in builder.marks.items()}):
+        yield Note(f"Mixed protocols, not comparable with each other: {setting}.", letter)
+    marked = {setting for _, setting in builder.marks}
+    data_of: dict[str, list[str]] = {}
+    for task in tasks:
+        for setting in builder.measured.settings(task):
+            if setting not in marked and setting.data_text not in data_of.setdefault(setting.protocol_text, []):
+                data_of[setting.protocol_text].append(setting.data_text)
+    for protocol, data in data_of.items():
+        yield Note(f"Protocol: {protocol}. Data: {'; '.join(data)}.")
+
+
+def _runs(results: Sequence[Result], counts: set[int]) -> str:
+    seeds = _seeds({result.seed for result in results})
+    searches = {r.backbone.search_seed for r in results if r.backbone.kind == "searched"} - {None}
+    text = f"Seeds: training {seeds}" + (f"; search {_seeds(searches)}" if searches else "") + ". "
+    if counts <= {1}:
+        return text + "n = 1 in every cell: a single run has no ±."
+    most, least = max(counts), min(counts)
+    many = f"n = {most}" if most == least else f"n = {least} to {most}"
+    return text + (
+        f"{many} runs a cell; ± is the sample deviation over the searches (each averaged over its training seeds), "
+        "or over the training seeds of one cell. A single run has no ±."
+    )
+
+
+def _counts(builder: RowBuilder, blocks: Sequence[Block]) -> set[int]:
+    """How many runs the measured cells rest on."""
+    rows = [row for block in blocks for row in block.rows if row.role == "measured"]
+    cells = [row.cell(metric.column) for row in rows for metric in builder.columns]
+    return {cell.n for cell in cells if cell.value is not None}
+
+
+def _gain(results: Iterable[Result]) -> str:
+    cells = {(r.backbone.name, r.backbone.search_seed) for r in results if r.backbone.kind == "random"}
+    if not cells:
+        return "No random cell was measured, so there is no relative improvement."
+    return (
+        f"+x% or -x% beside a metric: relative improvement over the mean of the n = {len(cells)} random cells of the "
+        "same search space under the same protocol; networks that are no cells of this space have none."
+    )
+
+
+def _chance(blocks: Sequence[Block]) -> Iterator[Note]:
+    if any(row.role == "chance" for block in blocks for row in block.rows):
+        yield Note("Chance level: what guessing scores on the same data.")
+
+
+def _seeds(seeds: Iterable[int | None]) -> str:
+    known = sorted(seed for seed in seeds if seed is not None)
+    return ", ".join(map(str, known)) or "none"

@@ -1,0 +1,201 @@
+"""The measured tables: what stands in which cell, what is refused, what is said below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from synthetic import backbones, classify_result, mini_results
+
+from benchmarks.store import Metric, Result
+from benchmarks.tables import Row, Table, build_tables, write_tables
+from benchmarks.tables.measurements import MixedProtocols
+
+
+def table(name: str, results: list[Result], **options: bool) -> Table:
+    return next(t for t in build_tables(results, **options) if t.name == name)
+
+
+def row(table: Table, name: str, **cells: str) -> Row:
+    return next(
+        r for r in table.rows() if r.cells["name"].text == name and all(r.cells[k].text == v for k, v in cells.items())
+    )
+
+
+def notes(table: Table) -> str:
+    return "\n".join(note.text for note in table.notes)
+
+
+def test_the_mini_suite_gives_all_five_tables() -> None:
+    assert [t.name for t in build_tables(mini_results())] == [
+        "classification",
+        "detection",
+        "reid",
+        "wild",
+        "correlation",
+    ]
+
+
+def test_detection_has_the_columns_of_table_4_in_its_order() -> None:
+    heads = [column.title for column in table("detection", mini_results()).columns]
+    assert heads == [
+        "Network",
+        "Input",
+        "Backbone",
+        "Multiply-adds",
+        "Params",
+        "AP",
+        "AP50",
+        "AP75",
+        "APS",
+        "APM",
+        "APL",
+    ]
+
+
+def test_reid_rows_are_backbone_by_parts_with_two_metrics_a_set() -> None:
+    reid = table("reid", mini_results())
+    groups = [(column.group, column.title) for column in reid.columns if column.group]
+    sets = ("Market-1501", "DukeMTMC-reID", "MSMT17")
+    assert groups == [(data, metric) for data in sets for metric in ("Rank-1", "mAP")]
+    found = [r.cells["parts"].text for r in reid.rows() if r.cells["name"].text == "pdarts@digits"]
+    assert found == ["1", "3", "6"]
+    assert row(reid, "pdarts@digits", parts="6").cells["feat_dim"].value == 1536
+
+
+def test_a_cell_is_the_mean_over_its_seeds() -> None:
+    backbone = next(backbones())
+    results = [classify_result(backbone, seed, top1) for seed, top1 in ((0, 0.90), (1, 0.96))]
+    cell = row(table("classification", results), "pdarts@digits").cells["digits_top1"]
+    assert (cell.value, cell.n) == (pytest.approx(0.93), 2)
+    assert cell.deviation == pytest.approx(0.03 * 2**0.5)
+
+
+def test_a_single_run_has_no_plus_minus() -> None:
+    for name in ("classification", "detection", "reid"):
+        built = table(name, mini_results())
+        assert all(c.deviation is None for r in built.rows() if r.role == "measured" for c in r.cells.values())
+        assert "a single run has no ±" in notes(built)
+
+
+def test_the_gain_is_relative_to_the_mean_random_cell_of_the_same_column() -> None:
+    built = table("detection", mini_results())
+    mean = row(built, "random cells, mean of 3").cells["coco_AP"]
+    cell = row(built, "darts_v2").cells["coco_AP"]
+    assert mean.value is not None
+    assert cell.value is not None
+    assert cell.gain == pytest.approx(cell.value / mean.value - 1)
+    assert (mean.n, mean.deviation is not None, mean.gain) == (3, True, None)
+
+
+def test_a_network_outside_the_search_space_has_no_gain() -> None:
+    assert row(table("detection", mini_results()), "timm:resnet10t").cells["coco_AP"].gain is None
+
+
+def test_the_chance_level_stands_under_every_metric() -> None:
+    for name, key, chance in (("classification", "digits_top1", 0.1), ("classification", "digits_top1_error", 0.9),
+                              ("detection", "coco_AP", 0.001), ("reid", "msmt17_mAP", 0.05)):  # fmt: skip
+        assert row(table(name, mini_results()), "chance level").cells[key].value == pytest.approx(chance)
+
+
+def test_protocol_seeds_and_n_stand_under_the_table() -> None:
+    text = notes(table("reid", mini_results(seeds=(3, 4))))
+    assert "reid-mini v1 [01234567]" in text
+    assert "market1501 f00dfeed0123 (query/gallery)" in text
+    assert "training 3, 4; search 0" in text
+    assert "n = 2" in text
+
+
+def test_two_protocols_in_one_column_are_refused() -> None:
+    backbone = next(backbones())
+    results = [*mini_results(), classify_result(backbone, 0, 0.5, protocol_hash="other0000000", protocol_version=2)]
+    with pytest.raises(MixedProtocols, match=r"classify digits.*retrain-mini v1 \[01234567\].*retrain-mini v2"):
+        build_tables(results)
+
+
+def test_two_versions_of_the_data_in_one_column_are_refused() -> None:
+    backbone = next(backbones())
+    result = classify_result(backbone, 0, 0.5, protocol_hash="0123456789ab")
+    moved = result.model_copy(
+        update={"key": "moved", "provenance": result.provenance.model_copy(update={"data_version": "v2"})}
+    )
+    with pytest.raises(MixedProtocols, match="digits v2"):
+        build_tables([*mini_results(), moved])
+
+
+def test_mixed_protocols_stay_apart_and_every_cell_is_marked() -> None:
+    backbone = next(backbones())
+    results = [*mini_results(), classify_result(backbone, 0, 0.5, protocol_hash="other0000000", protocol_version=2)]
+    built = table("classification", results, allow_mixed=True)
+    cells = [r.cells["digits_top1"] for r in built.rows() if r.cells["name"].text == "pdarts@digits"]
+    assert [cell.marks for cell in cells] == [("a",), ("b",)]
+    assert cells[1].value == 0.5
+    assert cells[1].gain is None  # no random cell was trained by that protocol
+    marked = {note.mark: note.text for note in built.notes if note.mark}
+    assert "retrain-mini v1" in marked["a"]
+    assert "retrain-mini v2" in marked["b"]
+
+
+def test_best_of_k_is_chosen_on_the_proxy_and_costs_all_searches() -> None:
+    results = mini_results(search_seeds=(0, 1, 2))
+    built = table("classification", results)
+    best = row(built, "pdarts@digits, best of 3")
+    scores = [r.metrics["top1"].value for r in results if r.kind == "classify" and r.backbone.name == "pdarts@digits"]
+    assert best.cells["digits_top1"].value == pytest.approx(max(scores))
+    assert best.cells["cost"].value == pytest.approx(3 * 28.0)
+    assert row(built, "pdarts@digits").cells["cost"].value == pytest.approx(28.0)
+
+
+def test_published_rows_are_a_block_of_their_own_with_source_and_warning() -> None:
+    built = table("detection", mini_results(), published=True)
+    block = built.blocks[-1]
+    assert block.source == "P-DARTS (journal version), Table 4"
+    assert {r.role for r in block.rows} == {"published"}
+    assert [r.cells["coco_AP"].text for r in block.rows][-1] == "34.1"
+    assert "do not compare" in notes(built)
+    assert all(not b.source for b in table("detection", mini_results()).blocks)
+
+
+def test_published_rows_never_count_as_best() -> None:
+    built = table("detection", mini_results(), published=True)
+    column = next(c for c in built.columns if c.key == "coco_AP")
+    assert built.best(column) == table("detection", mini_results()).best(column)
+
+
+def test_a_published_number_in_another_unit_keeps_its_unit() -> None:
+    built = table("detection", mini_results(), published=True)
+    assert built.blocks[-1].rows[0].cells["madds"].text == "31.4 B"
+
+
+def test_top5_is_left_out_where_it_says_little() -> None:
+    assert not any("top5" in column.key for column in table("classification", mini_results()).columns)
+    backbone = next(backbones())
+    many = classify_result(backbone, 0, 0.5).model_copy(
+        update={"key": "imagenet", "task": "imagenet", "metrics": {
+            "top1": Metric(value=0.5, chance=0.001), "top5": Metric(value=0.75, chance=0.005)}}
+    )  # fmt: skip
+    built = table("classification", [many])
+    assert row(built, "pdarts@digits").cells["imagenet_top5_error"].value == pytest.approx(0.25)
+
+
+def test_duke_stays_as_an_empty_column_and_the_reason_is_given() -> None:
+    results = [r for r in mini_results() if r.task != "dukemtmcreid"]
+    built = table("reid", results)
+    assert "DukeMTMC-reID" in {column.group for column in built.columns}
+    assert "withdrawn" in notes(built)
+
+
+def test_the_same_result_twice_counts_once() -> None:
+    results = mini_results()
+    assert build_tables(results + results) == build_tables(results)
+
+
+def test_write_tables_writes_three_files(tmp_path: Path) -> None:
+    paths = write_tables(tmp_path, mini_results())
+    assert [path.name for path in paths] == ["tables.md", "tables.tex", "results.csv"]
+    assert all(path.stat().st_size > 500 for path in paths)
+
+
+def test_no_results_give_no_tables(tmp_path: Path) -> None:
+    assert build_tables([]) == []
+    assert all(path.is_file() for path in write_tables(tmp_path, []))
