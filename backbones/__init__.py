@@ -31,3 +31,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'backbones' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
+
+
+# `timm.create_model("pdarts_cifar10")` works after `import backbones`; needs torch and timm, nothing else.
+import_module("backbones.timm_models")

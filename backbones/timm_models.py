@@ -1,0 +1,95 @@
+"""Every cell of the zoo as a model of timm's registry, and ``cellnet`` for any other genotype.
+
+``timm.create_model("pdarts_cifar10", num_classes=10)`` after ``import backbones``. By default it is the paper's
+ImageNet network (48 channels, 14 cells); ``stem``, ``channels`` and ``cells`` change that. A weights file gives all of
+it: ``timm.create_model("cellnet", pretrained=True, pretrained_cfg_overlay=dict(file="net.safetensors"))``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from torch import Tensor, nn
+
+from backbones.metadata import CellArchitecture
+from backbones.pyramid import IMAGENET_MEAN, IMAGENET_STD
+from backbones.timm_network import TimmCellNetwork
+from backbones.weights import is_weights_file, read_metadata
+from nas import zoo
+from nas.errors import NaswildError
+from nas.genotype import Genotype
+
+_DEFAULT_CFG = {
+    "num_classes": 1000,
+    "input_size": (3, 224, 224),
+    "pool_size": (7, 7),
+    "crop_pct": 0.875,
+    "interpolation": "bicubic",
+    "mean": IMAGENET_MEAN,
+    "std": IMAGENET_STD,
+    "first_conv": "body.stem0.0",
+    "classifier": "classifier",
+    "license": "apache-2.0",
+}
+
+__all__ = ["cellnet"]
+default_cfgs = generate_default_cfgs(dict.fromkeys(("cellnet", *zoo.names()), _DEFAULT_CFG))
+
+
+def _create(variant: str, pretrained: bool, genotype: Any, kwargs: dict[str, Any]) -> nn.Module:
+    overlay = kwargs.pop("pretrained_cfg_overlay", None) or {}
+    if pretrained and is_weights_file(overlay.get("file")):
+        shape, described = _described(overlay["file"], genotype)
+        genotype, kwargs, overlay = shape.pop("genotype"), shape | kwargs, described | overlay
+    if genotype is None:
+        raise NaswildError(f"{variant} needs genotype=: a name of the zoo, a file or a text")
+    levels = 4 if kwargs.get("stem", "imagenet") == "imagenet" else 3
+    return build_model_with_cfg(
+        TimmCellNetwork,
+        variant,
+        pretrained,
+        pretrained_cfg_overlay=overlay,
+        pretrained_filter_fn=_without_auxiliary,
+        feature_cfg={"out_indices": tuple(range(levels)), "feature_cls": "getter"},
+        genotype=genotype,
+        **kwargs,
+    )
+
+
+def _described(file: str, genotype: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Shape of the network and entries of timm's ``pretrained_cfg`` as a weights file gives them."""
+    metadata = read_metadata(file)
+    if not isinstance(metadata.architecture, CellArchitecture):
+        raise NaswildError(f"{file} holds the timm model {metadata.architecture.name!r}, not a network of cells")
+    shape = metadata.architecture.shape
+    if genotype is not None and Genotype.load(genotype) != shape["genotype"]:
+        raise NaswildError(f"{file} holds another genotype than {genotype!r}; create it as 'cellnet'")
+    shape.pop("in_channels")  # timm reads it from input_size and adapts the first convolution to in_chans
+    cfg = metadata.model_dump(include={"num_classes", "input_size", "mean", "std"})
+    return shape, cfg | {"label_names": metadata.classes or None}
+
+
+def _without_auxiliary(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:  # noqa: ARG001 (timm's signature)
+    """The auxiliary head of a weights file serves training only."""
+    return {key: tensor for key, tensor in state.items() if not key.startswith("auxiliary.")}
+
+
+@register_model
+def cellnet(pretrained: bool = False, genotype: Any = None, **kwargs: Any) -> nn.Module:
+    """The network of any ``genotype``: a name of the zoo, a file or a text."""
+    return _create("cellnet", pretrained, genotype, kwargs)
+
+
+def _register(name: str) -> Callable[..., nn.Module]:
+    def entry(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+        return _create(name, pretrained, name, kwargs)
+
+    entry.__name__ = entry.__qualname__ = name
+    entry.__doc__ = f"The published cell {name!r} of the zoo."
+    return register_model(entry)
+
+
+for _name in zoo.names():
+    _register(_name)

@@ -1,0 +1,85 @@
+"""Backbones in torchreid's registry: ``torchreid.models.build_model("pdarts_cifar10", num_classes=751)``.
+
+Import it once. Every cell of the zoo, and every other backbone that :func:`register_global_pool` is told of, becomes a
+network with global average pooling and one classifier, which torchreid's engines train. The part-based ones
+(``pcb_p6_...``) come from ``reid``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from backbones.build import build_backbone
+from backbones.torchreid_import import load_torchreid
+from nas import zoo
+from nas.errors import NaswildError
+
+log = logging.getLogger(__name__)
+
+Factory = Callable[..., nn.Module]
+
+
+class GlobalPoolNetwork(nn.Module):
+    """The last level of a backbone, averaged, and one classifier, in the way torchreid's engines call it.
+
+    In training ``forward`` gives logits (N, num_classes), with ``loss="triplet"`` the pair (logits, features); in
+    evaluation it gives the features (N, feature_dim).
+    """
+
+    def __init__(self, source: Any, num_classes: int, loss: str = "softmax", **options: Any) -> None:
+        super().__init__()
+        if loss not in ("softmax", "triplet"):
+            raise NaswildError(f"loss must be 'softmax' or 'triplet', not {loss!r}")
+        self.loss = loss
+        self.backbone = build_backbone(source, out_indices=(-1,), **options)
+        self.feature_dim = self.backbone.channels[0]
+        self.classifier = nn.Linear(self.feature_dim, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """(N, 3, H, W) -> logits, or (logits, features), or features; see the class."""
+        features = self.backbone(x)[0].mean(dim=(2, 3))
+        if not self.training:
+            return features
+        logits = self.classifier(features)
+        return logits if self.loss == "softmax" else (logits, features)
+
+
+def register_torchreid(name: str, factory: Factory) -> None:
+    """Make ``torchreid.models.build_model(name, num_classes, loss=, pretrained=, use_gpu=)`` call ``factory``.
+
+    torchreid keeps its models in a private dictionary and offers no way to add one. A name that it has is refused.
+    """
+    registry: dict[str, Factory] = vars(load_torchreid().models)["__model_factory"]
+    if registry.get(name, factory) is not factory:
+        raise NaswildError(f"torchreid already has a model {name!r}; register the backbone under another name")
+    registry[name] = factory
+
+
+def register_global_pool(name: str, source: Any, **options: Any) -> None:
+    """Register :class:`GlobalPoolNetwork` on ``source`` (see :func:`backbones.build_backbone`) as ``name``.
+
+    Weights come from ``source`` if it is a weights file. ``pretrained=True``, torchreid's default, fetches nothing: it
+    says in the log that the weights are random.
+    """
+
+    def factory(
+        num_classes: int,
+        loss: str = "softmax",
+        pretrained: bool = True,
+        use_gpu: bool = True,  # noqa: ARG001 (torchreid passes it to every model)
+        **kwargs: Any,
+    ) -> nn.Module:
+        network = GlobalPoolNetwork(source, num_classes, loss, **{**options, **kwargs})
+        if pretrained and network.backbone.load_report is None:
+            log.info("%s starts from random weights: name a weights file as its source for others", name)
+        return network
+
+    register_torchreid(name, factory)
+
+
+for _name in zoo.names():
+    register_global_pool(_name, _name)
