@@ -143,7 +143,7 @@ class CellBody(nn.Module):
         return self.run(x)[0]
 
     def run(self, x: Tensor, tap: int | None = None, depth: int | None = None) -> tuple[list[Tensor], Tensor | None]:
-        """The pyramid up to level ``depth``, and the output of cell ``tap`` if one is given (for the auxiliary head)."""
+        """The pyramid up to level ``depth``, and the output of cell ``tap`` for the auxiliary head, if one is given."""
         wanted = [level.module for level in self.levels][: None if depth is None else depth + 1]
         tapped = None
         first = self.stem0(x)
