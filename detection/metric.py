@@ -30,7 +30,8 @@ class FastCocoMetric(CocoMetric):
         engine: "hotcoco" or "pycocotools".
         format_only: only write ``<outfile_prefix>.bbox.json`` in the form that COCO's server takes; nothing is scored.
 
-    After an evaluation ``scores`` holds the :class:`~detection.coco_eval.CocoScores` of each metric.
+    After an evaluation ``scores`` holds the :class:`~detection.coco_eval.CocoScores` of each metric and ``detections``
+    the boxes as (N, 7) rows of image id, x, y, width, height, score, category id (on the main process).
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class FastCocoMetric(CocoMetric):
             raise KeyError(f"FastCocoMetric measures 'bbox' and 'segm', not {sorted(unsupported)}")
         self.engine = engine
         self.scores: dict[str, CocoScores] = {}
+        self.detections: np.ndarray = np.zeros((0, 7))
         self._truth: dict[str, Any] | None = None
         if ann_file is not None:
             self._truth = load(ann_file, backend_args=self.backend_args)
@@ -64,6 +66,8 @@ class FastCocoMetric(CocoMetric):
         metrics: dict[str, float] = {}
         for name in self.metrics:
             detections = self._boxes(predictions) if name == "bbox" else self._masks(predictions)
+            if isinstance(detections, np.ndarray):
+                self.detections = detections
             self.scores[name] = scores = evaluate_coco(
                 self._truth,
                 detections,

@@ -1,0 +1,197 @@
+"""The mmengine config of one run: what mmdet's Runner is told, built from a recipe, a data set and a backbone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from detection.coco_eval import MAX_DETECTIONS
+from detection.data import CocoData, CocoSplit
+from detection.recipe import DetectRecipe, Execution
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, 0..255: what fills the border when an image is zoomed out
+SMALL_SET = 2000  # images below which loading in the main process is as fast as starting workers
+META_KEYS = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+
+
+def build_config(
+    backbone: dict[str, Any],
+    data: CocoData,
+    recipe: DetectRecipe,
+    execution: Execution,
+    *,
+    seed: int,
+    workdir: Path,
+    world_size: int = 1,
+) -> Config:
+    """Everything the Runner needs. ``recipe.batch_size`` is divided over ``world_size`` processes."""
+    train_images = len(data.train.read()["images"])
+    return Config(
+        {
+            "custom_imports": {"imports": ["detection.mmdet_models"], "allow_failed_imports": False},
+            "default_scope": "mmdet",
+            "work_dir": str(workdir),
+            "experiment_name": f"detect-{workdir.resolve()}",
+            "randomness": {"seed": seed},
+            "launcher": "pytorch" if world_size > 1 else "none",
+            "resume": True,
+            "model": model_config(backbone, len(data.classes), recipe),
+            "train_dataloader": _train_loader(data.train, recipe, execution, seed, train_images, world_size),
+            "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_begin": recipe.epochs + 1},
+            **evaluation_config(data.val, recipe, execution),
+            "optim_wrapper": _optimizer(recipe),
+            "param_scheduler": _schedule(recipe, train_images // min(recipe.batch_size, train_images)),
+            "default_hooks": {
+                "runtime_info": {"type": "LeanRuntimeInfo"},
+                "logger": {"type": "LoggerHook", "interval": 50},
+                "checkpoint": None,
+            },
+            "custom_hooks": _hooks(recipe, seed),
+            "env_cfg": {"cudnn_benchmark": False, "mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
+        }
+    )
+
+
+def model_config(backbone: dict[str, Any], num_classes: int, recipe: DetectRecipe) -> dict[str, Any]:
+    """The detector: :class:`detection.ssd.SSD` around ``backbone``."""
+    shape = recipe.shape
+    return {
+        "type": "SSD",
+        "backbone": backbone,
+        "num_classes": num_classes,
+        "input_size": recipe.input_size,
+        "extra_channels": shape.extra_channels,
+        "extra_norm": shape.extra_norm,
+        "depthwise": shape.depthwise,
+        "anchors": {"first": shape.anchor_first, "second": shape.anchor_second, "last": shape.anchor_last},
+        "test_cfg": {
+            "score_thr": recipe.score_threshold,
+            "nms": {"type": "nms", "iou_threshold": recipe.nms_threshold},
+            "nms_pre": recipe.nms_candidates,
+            "max_per_img": recipe.max_detections,
+        },
+    }
+
+
+def evaluation_config(split: CocoSplit, recipe: DetectRecipe, execution: Execution) -> dict[str, Any]:
+    """Loader, loop and metric that score a detector on ``split``."""
+    size = (recipe.input_size, recipe.input_size)
+    pipeline = [
+        {"type": "LoadImageFromFile"},
+        {"type": "Resize", "scale": size, "keep_ratio": False},
+        {"type": "LoadAnnotations", "with_bbox": True},
+        {"type": "PackDetInputs", "meta_keys": META_KEYS},
+    ]
+    workers = _workers(execution, len(split.read()["images"]))
+    return {
+        "val_dataloader": {
+            "batch_size": execution.eval_batch_size,
+            "num_workers": workers,
+            "sampler": {"type": "DefaultSampler", "shuffle": False},
+            "dataset": {**_dataset(split, workers), "test_mode": True, "pipeline": pipeline},
+        },
+        "val_cfg": {},
+        "val_evaluator": {
+            "type": "FastCocoMetric",
+            "ann_file": str(split.annotations),
+            "metric": "bbox",
+            "proposal_nums": MAX_DETECTIONS,
+            "engine": execution.engine,
+        },
+    }
+
+
+def train_pipeline(recipe: DetectRecipe) -> list[dict[str, Any]]:
+    """SSD's augmentation, as far as the recipe asks for it."""
+    augmentation, size = recipe.augmentation, (recipe.input_size, recipe.input_size)
+    steps: list[dict[str, Any]] = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations", "with_bbox": True}]
+    if augmentation.expand > 1:
+        ratio = (1, augmentation.expand)
+        steps.append({"type": "Expand", "mean": IMAGENET_MEAN, "to_rgb": True, "ratio_range": ratio})
+    if augmentation.crop:
+        steps.append({"type": "MinIoURandomCrop", "min_ious": (0.1, 0.3, 0.5, 0.7, 0.9), "min_crop_size": 0.3})
+    steps.append({"type": "Resize", "scale": size, "keep_ratio": False})
+    if augmentation.flip > 0:
+        steps.append({"type": "RandomFlip", "prob": augmentation.flip})
+    if augmentation.photometric:
+        steps.append({"type": "PhotoMetricDistortion"})
+    return [*steps, {"type": "PackDetInputs"}]
+
+
+def _train_loader(
+    split: CocoSplit, recipe: DetectRecipe, execution: Execution, seed: int, images: int, world_size: int
+) -> dict[str, Any]:
+    workers = _workers(execution, images)
+    return {
+        "batch_size": max(1, min(recipe.batch_size, images) // world_size),
+        "num_workers": workers,
+        "sampler": {"type": "DefaultSampler", "shuffle": True},
+        # The last level is 1 x 1: a remaining batch of one image would leave batch normalisation a single value.
+        "drop_last": True,
+        "dataset": {
+            **_dataset(split, workers),
+            "augment_seed": seed,
+            "filter_cfg": {"filter_empty_gt": True},
+            "pipeline": train_pipeline(recipe),
+        },
+    }
+
+
+def _dataset(split: CocoSplit, workers: int) -> dict[str, Any]:
+    return {
+        "type": "CocoFormatDataset",
+        "ann_file": str(split.annotations),
+        "data_prefix": {"img": str(split.images)},
+        "serialize_data": workers > 0,  # shared by worker processes as one block of memory
+    }
+
+
+def _workers(execution: Execution, images: int) -> int:
+    if execution.workers != "auto":
+        return execution.workers
+    return 0 if images < SMALL_SET else min(4, os.cpu_count() or 1)
+
+
+def _optimizer(recipe: DetectRecipe) -> dict[str, Any]:
+    wrapper: dict[str, Any] = {
+        "type": "AmpOptimWrapper" if recipe.precision == "amp" else "OptimWrapper",
+        "optimizer": {
+            "type": "SGD",
+            "lr": recipe.learning_rate,
+            "momentum": recipe.momentum,
+            "weight_decay": recipe.weight_decay,
+        },
+    }
+    if recipe.gradient_clip is not None:
+        wrapper["clip_grad"] = {"max_norm": recipe.gradient_clip}
+    if recipe.backbone_learning_rate != 1:
+        wrapper["paramwise_cfg"] = {"custom_keys": {"backbone": {"lr_mult": recipe.backbone_learning_rate}}}
+    return wrapper
+
+
+def _schedule(recipe: DetectRecipe, steps_per_epoch: int) -> list[dict[str, Any]]:
+    """Linear warm-up by step, then the recipe's schedule: "step" by epoch, "cosine" by step."""
+    schedules: list[dict[str, Any]] = []
+    if recipe.warmup_steps:
+        end = recipe.warmup_steps
+        schedules.append({"type": "LinearLR", "start_factor": 0.001, "by_epoch": False, "begin": 0, "end": end})
+    if recipe.schedule == "step":
+        schedules.append({"type": "MultiStepLR", "by_epoch": True, "milestones": list(recipe.milestones), "gamma": 0.1})
+    else:
+        steps = recipe.epochs * steps_per_epoch
+        schedules.append({"type": "CosineAnnealingLR", "by_epoch": False, "T_max": steps, "eta_min": 0.0, "end": steps})
+    return schedules
+
+
+def _hooks(recipe: DetectRecipe, seed: int) -> list[dict[str, Any]]:
+    hooks: list[dict[str, Any]] = [
+        {"type": "ExactRandomness", "seed": seed},
+        {"type": "NumClassCheckHook"},
+        {"type": "CheckInvalidLossHook", "interval": 50, "priority": "VERY_LOW"},
+    ]
+    if recipe.ema is not None:
+        hooks.append({"type": "EMAHook", "ema_type": "ExpMomentumEMA", "momentum": 1 - recipe.ema})
+    return hooks
