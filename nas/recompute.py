@@ -22,13 +22,17 @@ def recompute(module: nn.Module, *inputs: Tensor) -> Tensor:
 
 @contextmanager
 def _unrecorded(module: nn.Module) -> Iterator[None]:
+    """Within, batch normalisation reads the batch as before and adds it to its running statistics with weight 0."""
     norms: list[Any] = [
         m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.training
     ]
+    saved = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False  # in training: normalise with the batch, record nothing
+        norm.momentum = 0.0
+        norm.num_batches_tracked = norm.num_batches_tracked.clone()
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum, batches in saved:
+            norm.momentum = momentum
+            norm.num_batches_tracked = batches
