@@ -6,6 +6,7 @@ Both kinds answer the same three questions (``len``, ``labels``, ``batch``); a l
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
 
 from nas.errors import NaswildError
+
+log = logging.getLogger(__name__)
 
 Corrupt = Literal["error", "skip"]
 
@@ -36,6 +39,9 @@ class Images(Protocol):
 
     def batch(self, indices: Tensor) -> Tensor:
         """The images at ``indices`` as uint8 of shape (len(indices), 3, size, size)."""
+
+    def read(self, index: int) -> Image.Image | None:
+        """One image at its own resolution, RGB; None when it cannot be decoded."""
 
     def subset(self, indices: Tensor) -> Images:
         """The same kind of set, restricted to ``indices`` in that order."""
@@ -56,7 +62,7 @@ class CorruptImages(NaswildError):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MemoryImages:
-    """A small set held whole: ``pixels`` uint8 (N, 3, size, size), ``labels`` int64 (N,); ``corrupt``: files left out."""
+    """A small set held whole: ``pixels`` uint8 (N, 3, size, size), ``labels`` int64 (N,); ``corrupt``: left out."""
 
     pixels: Tensor
     labels: Tensor
@@ -67,6 +73,9 @@ class MemoryImages:
 
     def batch(self, indices: Tensor) -> Tensor:
         return self.pixels[indices]
+
+    def read(self, index: int) -> Image.Image | None:
+        return Image.fromarray(self.pixels[index].permute(1, 2, 0).numpy())
 
     def subset(self, indices: Tensor) -> MemoryImages:
         return MemoryImages(self.pixels[indices], self.labels[indices], self.corrupt)
@@ -96,21 +105,26 @@ class FileImages:
         return f"{self.files[index]}:{self.names[index]}" if self.names else self.files[index]
 
     def read(self, index: int) -> Image.Image | None:
-        """Image ``index`` as RGB, or None for one that cannot be decoded when those are to be skipped."""
         offset, length = (int(value) for value in self.ranges[index])
         with Path(self.files[index]).open("rb") as file:
             file.seek(offset)
             data = file.read(length)
-        image = decode(data)
-        if image is None and self.corrupt == "error":
-            raise CorruptImages([self.name(index)], len(self))
-        return image
+        return decode(data)
 
     def batch(self, indices: Tensor) -> Tensor:
-        size = self.image_size
-        grey = torch.full((3, size, size), 128, dtype=torch.uint8)
-        images = (self.read(index) for index in indices.tolist())
-        return torch.stack([grey if image is None else fit(image, size, self.scale) for image in images])
+        images = [self.read(index) for index in indices.tolist()]
+        damaged = [index for index, image in zip(indices.tolist(), images, strict=True) if image is None]
+        self.report(damaged)
+        grey = torch.full((3, self.image_size, self.image_size), 128, dtype=torch.uint8)
+        return torch.stack([grey if image is None else fit(image, self.image_size, self.scale) for image in images])
+
+    def report(self, damaged: Sequence[int]) -> None:
+        """Say which images cannot be decoded: as an error, or in the log when they are to be skipped."""
+        names = [self.name(index) for index in damaged]
+        if names and self.corrupt == "error":
+            raise CorruptImages(names, len(self))
+        for name in names:
+            log.warning("left out, cannot be decoded: %s", name)
 
     def subset(self, indices: Tensor) -> FileImages:
         chosen = indices.tolist()

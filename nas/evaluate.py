@@ -1,0 +1,68 @@
+"""The score of a classification network on a set of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nas.images import IGNORED
+from nas.loading import Batch, Loader
+from nas.proxies import Proxy
+
+BATCH = 250
+
+
+@dataclass(frozen=True)
+class Score:
+    """Top-1 and top-5 accuracy as fractions of ``images`` (top-5: of the classes, where there are fewer), mean loss."""
+
+    top1: float
+    top5: float
+    loss: float
+    images: int
+
+    @classmethod
+    def of(cls, sums: Tensor) -> Score:
+        """From the sums that :func:`tally` returns."""
+        top1, top5, loss, images = sums.tolist()
+        return cls(top1 / images, top5 / images, loss / images, int(images))
+
+
+def evaluate_classifier(
+    network: nn.Module, proxy: Proxy, *, device: str | torch.device | None = None, workers: int = 0
+) -> Score:
+    """Score ``network`` on the test images of ``proxy``, on ``device`` (by default where the network is)."""
+    place = torch.device(device) if device is not None else next(network.parameters()).device
+    loader = Loader(proxy.test, proxy.image_size, proxy.mean, proxy.std, place, workers)
+    chunks = torch.arange(len(proxy.test)).split(BATCH)
+    return Score.of(tally(network.to(place), loader.plain(chunks)))
+
+
+@torch.no_grad()
+def tally(
+    network: nn.Module, batches: Iterable[Batch], autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+) -> Tensor:
+    """Sums over ``batches``: right at first guess, right within five, cross-entropy, images; float64 (4,).
+
+    The network is put into evaluation mode and back. Images with the label :data:`~nas.images.IGNORED` do not count.
+    """
+    was_training = network.training
+    network.eval()
+    sums = torch.zeros(4, dtype=torch.float64)
+    for pixels, labels in batches:
+        with autocast():
+            logits = network(pixels)
+        sums += _batch_sums(logits.float(), labels).cpu()
+    network.train(was_training)
+    return sums
+
+
+def _batch_sums(logits: Tensor, labels: Tensor) -> Tensor:
+    counted = labels != IGNORED
+    loss = nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORED)
+    right = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+    return torch.stack([right[:, 0].sum(), right.sum(), loss, counted.sum()]).double()

@@ -1,0 +1,55 @@
+"""Where training runs and how a batch is divided: one process or those that ``torchrun`` started."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from nas.seeding import generator
+from nas.train_recipe import Execution
+
+
+def connect(execution: Execution, precision: str) -> Fabric:
+    """This process on its device (a GPU where there is one), joined with those that ``torchrun`` started beside it."""
+    accelerator = execution.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if world == 1:
+        return Fabric(accelerator=accelerator, devices=1, precision=precision)
+    fabric = Fabric(
+        accelerator=accelerator, devices=local, num_nodes=world // local, strategy="ddp", precision=precision
+    )
+    fabric.launch()
+    return fabric
+
+
+def plan_epoch(count: int, batch_size: int, parts: int, *, seed: int, epoch: int) -> list[list[Tensor]]:
+    """The images of an epoch in an order drawn from the seed: for each step ``parts`` lists of indices.
+
+    A part is what one process computes at once, so the plan is the same for two processes as for one that accumulates
+    two parts. A last batch with fewer than two images a part is left out, since batch normalisation needs two.
+    """
+    order = torch.randperm(count, generator=generator(seed, "order", epoch))
+    batches = list(order.split(batch_size))
+    if len(batches) > 1 and len(batches[-1]) < 2 * parts:
+        batches.pop()
+    return [list(batch.tensor_split(parts)) for batch in batches]
+
+
+def sum_over_processes(fabric: Fabric, sums: Tensor) -> Tensor:
+    """The total of a small CPU tensor over all processes."""
+    if fabric.world_size == 1:
+        return sums
+    return fabric.all_reduce(sums.to(fabric.device), reduce_op="sum").cpu()
+
+
+def share_buffers(fabric: Fabric, network: torch.nn.Module) -> None:
+    """Give every process the batch statistics of process 0, which are the ones that are stored."""
+    if fabric.world_size > 1:
+        for buffer in network.buffers():
+            torch.distributed.broadcast(buffer, src=0)

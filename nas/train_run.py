@@ -1,0 +1,138 @@
+"""What a training run holds on to: its devices, network, data, position and clock; how it opens, scores and saves."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from nas.attempts import Attempts
+from nas.evaluate import BATCH, Score, tally
+from nas.images import Images
+from nas.loading import Loader
+from nas.parallel import connect, share_buffers, sum_over_processes
+from nas.progress import Report
+from nas.proxies import Proxy
+from nas.seeding import generator
+from nas.train_recipe import Execution, RetrainRecipe
+from nas.train_state import TrainState, fingerprint
+
+
+@dataclass
+class Run:
+    """One training run. ``model`` and ``optimizer`` are as Fabric wraps them, ``state`` holds the plain ones."""
+
+    fabric: Fabric
+    recipe: RetrainRecipe
+    execution: Execution
+    seed: int
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    state: TrainState
+    train: Loader
+    test: Loader
+    held: Loader | None
+    classes: int
+    checkpoint: Path
+    clock: Attempts
+    report: Report
+    last_save: float
+
+    @property
+    def loaders(self) -> list[Loader]:
+        return [loader for loader in (self.train, self.test, self.held) if loader is not None]
+
+    def score(self, loader: Loader) -> Score:
+        """The network's score on the images of ``loader``, each process taking its share."""
+        network = self.state.scored
+        share_buffers(self.fabric, network)
+        chunks = torch.arange(len(loader.images)).split(BATCH)[self.fabric.global_rank :: self.fabric.world_size]
+        sums = tally(network, loader.plain(chunks), self.fabric.autocast)
+        return Score.of(sum_over_processes(self.fabric, sums))
+
+    @property
+    def save_is_due(self) -> bool:
+        return time.perf_counter() - self.last_save >= self.execution.checkpoint_seconds
+
+    def save(self) -> None:
+        """Write the checkpoint (process 0 does)."""
+        if self.fabric.is_global_zero:
+            self.state.scaler = self.fabric.strategy.precision.state_dict()
+            self.state.save(self.checkpoint)
+        self.last_save = time.perf_counter()
+
+
+def open_run(
+    network: nn.Module,
+    proxy: Proxy,
+    recipe: RetrainRecipe,
+    seed: int,
+    workdir: Path,
+    report: Report,
+    execution: Execution,
+) -> Run:
+    """Move ``network`` to its device, open the data, continue from the checkpoint in ``workdir`` if there is one."""
+    fabric = connect(execution, recipe.precision)
+    clock = Attempts(workdir, writes=fabric.is_global_zero)
+    network.to(fabric.device)
+    if execution.channels_last:
+        network.to(memory_format=torch.channels_last)
+    plain_optimizer = _sgd(network, recipe)
+    state = TrainState(
+        network,
+        plain_optimizer,
+        identity=fingerprint(recipe, seed, proxy.version, proxy.image_size, [p.shape for p in network.parameters()]),
+        average=copy.deepcopy(network).requires_grad_(False) if recipe.ema is not None else None,
+        sums=torch.zeros(3, dtype=torch.float64, device=fabric.device),
+    )
+    if state.restore(workdir / "checkpoint.pt") and state.scaler:
+        fabric.strategy.precision.load_state_dict(state.scaler)
+    model, optimizer = fabric.setup(torch.compile(network) if execution.compile else network, plain_optimizer)
+
+    def loader(images: Images) -> Loader:
+        return Loader(images, proxy.image_size, proxy.mean, proxy.std, fabric.device, execution.workers)
+
+    train, held = hold_out(proxy.train, recipe.holdout, seed)
+    return Run(
+        fabric=fabric,
+        recipe=recipe,
+        execution=execution,
+        seed=seed,
+        model=model,
+        optimizer=optimizer,
+        state=state,
+        train=loader(train),
+        test=loader(proxy.test),
+        held=loader(held) if held is not None else None,
+        classes=proxy.num_classes,
+        checkpoint=workdir / "checkpoint.pt",
+        clock=clock,
+        report=report,
+        last_save=time.perf_counter(),
+    )
+
+
+def _sgd(network: nn.Module, recipe: RetrainRecipe) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+        fused=recipe.precision
+        != "16-mixed",  # a fused step unscales gradients itself, but clipping must come in between
+    )
+
+
+def hold_out(images: Images, share: float, seed: int) -> tuple[Images, Images | None]:
+    """(images to train on, images held out): ``share`` of them, drawn by ``seed``; none if it is 0."""
+    count = round(share * len(images))
+    if count == 0:
+        return images, None
+    order = torch.randperm(len(images), generator=generator(seed, "holdout"))
+    return images.subset(order[count:]), images.subset(order[:count])
