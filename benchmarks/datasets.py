@@ -54,6 +54,11 @@ def get_maker(name: str) -> Maker:
     return getattr(import_module(module), function)
 
 
+def maker_version(name: str) -> int:
+    """Version of the data that a maker makes."""
+    return _find(name).version
+
+
 def maker_seconds(name: str) -> float:
     """Rough time that the maker takes."""
     return _find(name).seconds
@@ -73,7 +78,7 @@ def data_source(name: str, entry: DataEntry, run_dir: Path) -> DataSource:
         UnknownName: no such maker.
     """
     if entry.made is not None:
-        identity = {"made": entry.made, "version": _find(entry.made).version, "seed": entry.seed, **entry.options}
+        identity = {"made": entry.made, "version": maker_version(entry.made), "seed": entry.seed, **entry.options}
         version = content_hash(identity)
         return DataSource(name, version, root=run_dir / "data" / f"{name}-{version}", options=entry.options)
     if entry.path is None:

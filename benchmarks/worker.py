@@ -6,6 +6,7 @@ parent how it is getting on over a pipe and dies at once if the parent does, so 
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -59,6 +60,7 @@ def run_in_child(
     """Entry point of a job's process; reports how it ended over ``channel``."""
     die_with_parent(lifeline)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    multiprocessing.set_start_method(None, force=True)  # libraries choose for their own workers, as in any process
     if devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices
     try:
@@ -122,25 +124,26 @@ def limit_threads(threads: int) -> None:
 
 def _reporter(channel: Connection) -> Report:
     """Progress to the parent, a few times a second, and to the log once an epoch."""
-    last = {"sent": 0.0, "epoch": -1}
+    sent = 0.0
 
     def report(progress: Progress) -> None:
+        nonlocal sent
         now = time.perf_counter()
-        if progress.epoch != last["epoch"]:
-            last["epoch"] = progress.epoch
+        ends_epoch = progress.step == progress.steps
+        if ends_epoch:
             print(f"{datetime.now():%H:%M:%S}  {describe(progress)}")
-        elif now - last["sent"] < REPORT_SECONDS:
-            return
-        last["sent"] = now
-        channel.send(Message("progress", progress=progress))
+        if ends_epoch or now - sent >= REPORT_SECONDS:
+            sent = now
+            channel.send(Message("progress", progress=progress))
 
     return report
 
 
 def describe(progress: Progress) -> str:
-    """``"stage 2: epoch 3/10, loss 0.412"``."""
+    """A loop at the end of an epoch: ``"stage 2: epoch 3/10, loss 0.412"``."""
+    finished = min(progress.epoch + (progress.steps > 0), progress.epochs)
     values = "".join(f", {name} {value:.3g}" for name, value in progress.metrics.items())
-    return f"{progress.stage}: epoch {progress.epoch}/{progress.epochs}{values}"
+    return f"{progress.stage}: epoch {finished}/{progress.epochs}{values}"
 
 
 def run_job(job: Job, context: RunContext, report: Report) -> None:

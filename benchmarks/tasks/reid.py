@@ -24,7 +24,7 @@ class Reid(Task):
     metrics: ClassVar[Mapping[str, bool]] = dict.fromkeys(METRICS, True)
     options: ClassVar[Mapping[str, type]] = {"set": str, "parts": int}
     required_options = frozenset({"set", "parts"})
-    preload = ("torch", "timm", "lightning_fabric", "torchreid", "reid.train")
+    preload = ("benchmarks.tasks.warm_reid",)
 
     def target(self, data: str, options: Mapping[str, int | str]) -> str:
         """The set, wherever its copy lies."""

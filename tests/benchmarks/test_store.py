@@ -18,7 +18,6 @@ from benchmarks.store import (
     find_result,
     load_results,
     save_result,
-    write_atomically,
 )
 
 
@@ -73,12 +72,3 @@ def test_a_result_of_a_newer_schema_is_refused(tmp_path: Path) -> None:
 def test_an_undefined_metric_cannot_be_stored_as_nan() -> None:
     with pytest.raises(ValidationError):
         Metric(value=float("nan"))
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
-    path = tmp_path / "file.json"
-    write_atomically(path, b"old")
-    with pytest.raises(TypeError):
-        write_atomically(path, "not bytes")  # type: ignore[arg-type]
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["file.json"]

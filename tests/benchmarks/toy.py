@@ -7,6 +7,8 @@ step; ``toy-score`` reads what it left. A resumed job that repeats or skips a st
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +28,16 @@ class ToyRecipe(BaseModel):
 
     steps: int = 5
     sleep: float = 0.0
-    fail: str = ""  # name of the backbone whose job raises
+    fail: str = ""  # name of the backbone whose jobs raise; or "kill:JOB" for a job that is killed, once
+
+
+def _misbehave(what: str, assignment: Assignment) -> None:
+    mark = assignment.workdir / "died"
+    if what == assignment.subject.name:
+        raise NaswildError("told to fail")
+    if what == f"kill:{assignment.job.rpartition('-')[0]}" and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _count(assignment: Assignment, start: int) -> int:
@@ -34,8 +45,8 @@ def _count(assignment: Assignment, start: int) -> int:
     checkpoint = assignment.workdir / "checkpoint.json"
     state = json.loads(checkpoint.read_text()) if checkpoint.exists() else {"step": 0, "value": start}
     for step in range(state["step"], recipe.steps):
-        if assignment.subject.name == recipe.fail and step == recipe.steps // 2:
-            raise NaswildError("told to fail")
+        if step == recipe.steps // 2:
+            _misbehave(recipe.fail, assignment)
         time.sleep(recipe.sleep)
         state = {"step": step + 1, "value": (state["value"] * 31 + step + assignment.seed) % 9973}
         atomic_write(checkpoint, json.dumps(state).encode())

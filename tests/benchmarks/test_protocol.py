@@ -1,0 +1,62 @@
+"""Protocols: loading, validation, and a hash of what matters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.protocol import load_protocol, protocol_names
+from benchmarks.tasks import get_task
+from nas.errors import NaswildError, UnknownName
+
+SEARCH = "nas.search.recipe:SearchRecipe"
+
+
+def _write(tmp_path: Path, recipe: str, header: str = "", version: int = 1, source: str = "us") -> str:
+    path = tmp_path / "p.yaml"
+    path.write_text(f"{header}name: p\nversion: {version}\nstage: search\nsource: {source}\nrecipe: {recipe}\n")
+    return str(path)
+
+
+def test_comments_and_source_do_not_change_the_hash(tmp_path: Path) -> None:
+    plain = load_protocol(_write(tmp_path, "{epochs: 30}"), model=SEARCH).hash
+    assert load_protocol(_write(tmp_path, "{epochs: 30}", header="# note\n", source="them"), model=SEARCH).hash == plain
+
+
+def test_a_default_written_out_does_not_change_the_hash(tmp_path: Path) -> None:
+    left_out = load_protocol(_write(tmp_path, "{}"), model=SEARCH)
+    written = load_protocol(_write(tmp_path, f"{{batch_size: {left_out.recipe.batch_size}}}"), model=SEARCH)
+    assert written.hash == left_out.hash
+
+
+@pytest.mark.parametrize("change", [{"recipe": "{epochs: 31}"}, {"recipe": "{epochs: 30}", "version": 2}])
+def test_a_hyperparameter_or_a_version_changes_the_hash(tmp_path: Path, change: dict) -> None:
+    before = load_protocol(_write(tmp_path, "{epochs: 30}"), model=SEARCH).hash
+    assert load_protocol(_write(tmp_path, **change), model=SEARCH).hash != before
+
+
+def test_a_wrong_hyperparameter_is_found_in_the_file(tmp_path: Path) -> None:
+    with pytest.raises(NaswildError, match=r"p.yaml:5: recipe.epoch: unknown key; did you mean 'epochs'"):
+        load_protocol(_write(tmp_path, "{epoch: 3}"), model=SEARCH)
+
+
+def test_a_protocol_of_another_stage_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NaswildError, match=r"p.yaml:3: stage: .*for stage 'search', not for 'detect'"):
+        load_protocol(_write(tmp_path, "{}"), stage="detect")
+
+
+def test_an_unknown_name_gives_near_matches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "retrain-mini.yaml").touch()
+    monkeypatch.setattr("benchmarks.protocol.FOLDER", tmp_path)
+    with pytest.raises(UnknownName, match="unknown protocol 'retrain-mni'; did you mean 'retrain-mini'"):
+        load_protocol("retrain-mni")
+
+
+@pytest.mark.parametrize("name", protocol_names())
+def test_every_packaged_protocol_is_valid(name: str) -> None:
+    stage = load_protocol(name).stage
+    task = next(task for task in map(get_task, ("search", "classify", "detect", "reid")) if task.stage == stage)
+    protocol = load_protocol(name, stage, task.recipe)
+    assert protocol.name == name
+    assert protocol.source
