@@ -87,9 +87,6 @@ def _check_coco(root: Path) -> tuple[str, bool]:
 
 
 def _check_reid(kind: str, root: Path) -> tuple[str, bool]:
-    from nas.errors import require
-
-    require("torchreid", "reid")
     from reid.datasets import load_reid_data
 
     data = load_reid_data(root, kind)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.tasks.task import Assignment, Outcome, Task
-from nas.errors import NaswildError, require
+from nas.errors import NaswildError
 
 if TYPE_CHECKING:
     from detection.data import CocoData
@@ -26,7 +26,9 @@ class Detect(Task):
 
     def missing(self, assignment: Assignment) -> list[str]:
         """The extra; data that is neither made by the suite nor found in COCO's format at a root."""
-        require("mmdet", "detection")
+        from detection.mmdet_import import prepare
+
+        prepare()
         if assignment.data.root is None:
             name = assignment.data.name
             return [f"data {name!r} is not declared: under data, give it a root, or {{made: digits-coco}}"]
@@ -34,7 +36,6 @@ class Detect(Task):
 
     def run(self, assignment: Assignment) -> Outcome:
         """Train the detector from the backbone's weights and score it."""
-        require("mmdet", "detection")
         from detection.train import run_detection
 
         data = _open(assignment)

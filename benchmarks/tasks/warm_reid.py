@@ -7,5 +7,8 @@ from contextlib import suppress
 from nas.errors import MissingExtra
 
 with suppress(MissingExtra):  # the jobs themselves say what is missing
-    import backbones.torchreid_import  # noqa: F401
+    from backbones.torchreid_import import load_torchreid
+
+    load_torchreid()
+
     import reid.train  # noqa: F401

@@ -30,15 +30,15 @@ def _run(path: Path, folder: str = "run", **options: object) -> tuple[Summary, s
     return summary, screen.getvalue()
 
 
-def _start(path: Path, folder: str = "run") -> subprocess.Popen[str]:
+def _start(path: Path, folder: str = "run", only: str = "") -> subprocess.Popen[str]:
     """Run the suite in a process of its own."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom rich.console import Console\n"
         "from benchmarks.run import Options, prepare, run_plan\n"
-        "options = Options(slots=2)\n"
+        "options = Options(slots=2, only=tuple(sys.argv[3:]))\n"
         "run_plan(prepare(sys.argv[1], options, Path(sys.argv[2])), options, Console())"
     )
-    command = [sys.executable, "-c", code, str(path), str(path.parent / folder)]
+    command = [sys.executable, "-c", code, str(path), str(path.parent / folder), *only.split()]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -64,12 +64,12 @@ def test_the_second_run_loads_everything(toy_suite: ToySuite) -> None:
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_numbers(toy_suite: ToySuite) -> None:
-    path = toy_suite(steps=8, sleep=0.03)
-    _run(path, "uninterrupted")
+    path = toy_suite(steps=12, sleep=0.04)
+    _run(path, "uninterrupted", only=("darts_v2",))
     moments = random.Random(0)
     kills = 0
     while True:
-        process = _start(path, "killed")
+        process = _start(path, "killed", only="darts_v2")
         try:
             process.wait(timeout=moments.uniform(1.0, 2.5))
         except subprocess.TimeoutExpired:
