@@ -8,6 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from nas.errors import NaswildError
 from nas.seeding import generator
 from nas.train_recipe import Execution
 
@@ -32,12 +33,17 @@ def plan_epoch(count: int, batch_size: int, parts: int, *, seed: int, epoch: int
     """The images of an epoch in an order drawn from the seed: for each step ``parts`` lists of indices.
 
     A part is what one process computes at once, so the plan is the same for two processes as for one that accumulates
-    two parts. A last batch with fewer than two images a part is left out, since batch normalisation needs two.
+    two parts. A last batch below a quarter of the others is left out: its batch statistics would be noise.
     """
     order = torch.randperm(count, generator=generator(seed, "order", epoch))
     batches = list(order.split(batch_size))
-    if len(batches) > 1 and len(batches[-1]) < 2 * parts:
+    if len(batches) > 1 and 4 * len(batches[-1]) < batch_size:
         batches.pop()
+    if len(batches[-1]) < 2 * parts:
+        raise NaswildError(
+            f"a batch of {len(batches[-1])} images cannot be divided into {parts} parts (processes x accumulate) of at "
+            "least two, which batch normalisation needs; use fewer"
+        )
     return [list(batch.tensor_split(parts)) for batch in batches]
 
 
