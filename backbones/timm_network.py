@@ -68,15 +68,12 @@ class TimmCellNetwork(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Parameter groups for layer-wise learning rates: stem, cells (``coarse``: stages of cells), classifier."""
+        stem = r"^body\.stem"
         if not coarse:
-            return {"stem": r"^body\.stem", "blocks": [(r"^body\.cells\.(\d+)", None), (r"^classifier", (99999,))]}
-        ends = [int(v.module.removeprefix("cells.")) for v in self.body.levels if v.module != "stem0"]
-        stages = (
-            "|".join(map(str, range(ends[0] + 1))),
-            *("|".join(map(str, range(a + 1, b + 1))) for a, b in pairwise(ends)),
-        )
-        blocks = [(rf"^body\.cells\.({stage})\.", (i,)) for i, stage in enumerate(stages)]
-        return {"stem": r"^body\.stem", "blocks": [*blocks, (r"^classifier", (99999,))]}
+            return {"stem": stem, "blocks": r"^body\.cells\.(\d+)"}
+        ends = [-1, *(int(v.module.removeprefix("cells.")) for v in self.body.levels if v.module != "stem0")]
+        stages = ["|".join(str(cell) for cell in range(a + 1, b + 1)) for a, b in pairwise(ends)]
+        return {"stem": stem, "blocks": [(rf"^body\.cells\.(?:{stage})\.", (i,)) for i, stage in enumerate(stages)]}
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute the cells in the backward pass; batch normalisation's running statistics stay right."""

@@ -1,0 +1,81 @@
+"""mmdetection builds our backbones by name, initialises them from our files, and trains a detector on them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import detection  # noqa: F401  (puts torchvision's kernels in the place of mmcv._ext)
+from backbones.weights import CellArchitecture, TimmArchitecture, WeightsMetadata, save_weights
+from nas import build_network
+from nas.errors import NaswildError
+
+pytest.importorskip("mmdet")
+
+from mmdet.registry import MODELS
+
+import backbones.mmdet_models
+
+SMALL = {"type": "CellBackbone", "genotype": "pdarts_cifar10", "channels": 4, "cells": 4}
+
+
+@pytest.fixture
+def file(tmp_path):
+    network = build_network("darts_v2", "imagenet", 4, 4, num_classes=2, auxiliary=True)
+    path = tmp_path / "net.safetensors"
+    metadata = WeightsMetadata(architecture=CellArchitecture.of(network.body), num_classes=2, mean=(0.1, 0.2, 0.3))
+    save_weights(path, network, metadata)
+    return str(path), network
+
+
+@pytest.mark.parametrize("config", [SMALL, {"type": "TimmBackbone", "name": "test_resnet"}])
+def test_built_by_name_with_every_option(config):
+    options = {"out_indices": (1, 3), "frozen_stages": 0, "norm_eval": True, "norm": "SyncBN", "drop_path": 0.1}
+    backbone = MODELS.build(config | options)
+    backbone.init_weights()
+    levels = backbone.eval()(torch.zeros(2, 3, 64, 64))
+    assert [level.shape[1] for level in levels] == list(backbone.channels)
+    assert backbone.is_init
+
+
+def test_init_cfg_reads_our_file_strictly(file):
+    path, network = file
+    config = SMALL | {"genotype": "darts_v2", "init_cfg": {"type": "Pretrained", "checkpoint": path}}
+    backbone = MODELS.build(config)
+    assert not torch.equal(backbone.body.stem0[0].weight, network.body.stem0[0].weight)
+    backbone.init_weights()
+    assert torch.equal(backbone.body.stem0[0].weight, network.body.stem0[0].weight)
+    assert backbone.mean == (0.1, 0.2, 0.3)
+    with pytest.raises(NaswildError, match="does not fit"):
+        MODELS.build(config | {"genotype": "pdarts_cifar10"}).init_weights()
+
+
+def test_weights_give_the_cells_too(file):
+    path, network = file
+    backbone = MODELS.build({"type": "CellBackbone", "weights": path, "out_indices": (2,)})
+    backbone.init_weights()
+    assert backbone.channels == (32,)
+    assert torch.equal(backbone.body.stem0[0].weight, network.body.stem0[0].weight)
+    with pytest.raises(NaswildError, match="type='CellBackbone'"):
+        MODELS.build({"type": "TimmBackbone", "weights": path})
+    with pytest.raises(NaswildError, match="needs genotype="):
+        MODELS.build({"type": "CellBackbone"})
+
+
+def test_timm_weights_name_the_model(tmp_path):
+    path = str(tmp_path / "net.safetensors")
+    architecture = TimmArchitecture(name="test_resnet")
+    save_weights(path, architecture.build(2), WeightsMetadata(architecture=architecture, num_classes=2))
+    backbone = MODELS.build({"type": "TimmBackbone", "weights": path})
+    assert backbone.load_report.matched == len(backbone.state_dict())
+
+
+def test_mmengine_initialisers_still_work():
+    init = {"type": "Constant", "layer": "Conv2d", "val": 0.25}
+    backbone = MODELS.build(SMALL | {"init_cfg": init})
+    backbone.init_weights()
+    assert (backbone.body.stem0[0].weight == 0.25).all()
+
+
+def test_same_class_as_ours():
+    assert isinstance(MODELS.build(SMALL), backbones.CellBackbone)
