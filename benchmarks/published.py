@@ -16,6 +16,8 @@ import yaml
 
 from nas.errors import unknown
 
+# libyaml where PyYAML was built with it: reading takes a tenth of the time.
+_Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 TABLE_NAMES = ("table1", "table2", "table3", "table4", "table5")
 
 
@@ -110,7 +112,7 @@ def _text() -> str:
 @cache
 def _facts() -> dict[str, Any]:
     # The base loader leaves scalars as text: 3.00 must not become 3.0.
-    return yaml.load(_text(), Loader=yaml.BaseLoader)
+    return yaml.load(_text(), Loader=_Loader)
 
 
 def _footnotes(name: str, raw: Mapping[str, Any]) -> Iterator[Footnote]:

@@ -6,6 +6,7 @@ None, never a number that looks like an answer.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -201,13 +202,15 @@ def runs_to_detect(difference: float, deviation: float, power: float = 0.8, most
         return None
     if deviation == 0:
         return 2
-    n = np.arange(2, most + 1)
-    freedom = 2 * n - 2
-    shift = abs(difference) / deviation * np.sqrt(n / 2)
-    critical = stats.t.ppf(1 - (1 - LEVEL) / 2, freedom)
-    # The far tail is left out: it is below 1e-3 where the power is of interest.
-    enough = np.flatnonzero(stats.nct.sf(critical, freedom, shift) >= power)
-    return int(n[enough[0]]) if enough.size else None
+
+    def enough(n: int) -> bool:
+        shift = abs(difference) / deviation * np.sqrt(n / 2)
+        critical = stats.t.ppf(1 - (1 - LEVEL) / 2, 2 * n - 2)
+        # The far tail is left out: it is below 1e-3 where the power is of interest.
+        return bool(stats.nct.sf(critical, 2 * n - 2, shift) >= power)
+
+    runs = bisect_left(range(2, most + 1), True, key=enough) + 2
+    return runs if runs <= most else None
 
 
 def bootstrap_interval(

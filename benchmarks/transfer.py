@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,8 @@ def targets(measured: Measurements) -> dict[str, list[Unit]]:
     return found
 
 
-def wild_scores(measured: Measurements) -> list[WildScore]:
+@lru_cache(maxsize=2)  # asked for by the tables and by several parts of the report
+def wild_scores(measured: Measurements) -> Sequence[WildScore]:
     """The wild score of every backbone that is a cell and not random itself, best first."""
     groups = targets(measured)
     scores = []
@@ -124,8 +126,13 @@ def _sign(measured: Measurements, unit: Unit) -> float:
     return -1.0 if metric is not None and not metric.higher_is_better else 1.0
 
 
-def proxy_correlations(measured: Measurements) -> Iterator[ProxyCorrelation]:
+@lru_cache(maxsize=2)
+def proxy_correlations(measured: Measurements) -> Sequence[ProxyCorrelation]:
     """For every proxy and every target: do the cells of the search space come in the same order on both?"""
+    return tuple(_proxy_correlations(measured))
+
+
+def _proxy_correlations(measured: Measurements) -> Iterator[ProxyCorrelation]:
     known = proxies(measured)
     for proxy in measured.kind("classify"):
         if proxy.name not in known:

@@ -81,9 +81,9 @@ def _cell(cell: Cell, column: Column, best: bool, show_n: bool) -> str:
 
 
 def _extra(text: Printed) -> str:
-    parts = [f"± {text.spread}"] if text.spread else []
+    parts = [f"± {text.spread} {text.n}".strip()] if text.spread else []
     parts += [f"[{text.interval}]"] if text.interval else []
-    parts += [f"({part})" for part in (text.n, text.gain) if part]
+    parts += [f"({text.gain})"] if text.gain else []
     return "".join(f" <small>{escape(part)}</small>" for part in parts)
 
 

@@ -38,8 +38,9 @@ def build_tables(results: Iterable[Result], *, published: bool = False, allow_mi
     would hold results of two protocols, unless ``allow_mixed``; then every such cell is marked with its protocol.
     """
     from benchmarks.tables.build import build
+    from benchmarks.tables.measurements import Measurements
 
-    return build(results, published=published, allow_mixed=allow_mixed)
+    return build(Measurements(results, allow_mixed), published)
 
 
 def published_tables() -> list[Table]:

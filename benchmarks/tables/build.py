@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from benchmarks.store import Result
 from benchmarks.tables.classification import classification_table
 from benchmarks.tables.detection import detection_table
 from benchmarks.tables.measurements import Measurements
@@ -21,9 +18,8 @@ _OTHER = (
 _OTHER_DATA = "measured by the paper's authors on {theirs}; the rows above are on {ours}, so the two do not compare."
 
 
-def build(results: Iterable[Result], *, published: bool = False, allow_mixed: bool = False) -> list[Table]:
+def build(measured: Measurements, published: bool = False) -> list[Table]:
     """See :func:`benchmarks.tables.build_tables`."""
-    measured = Measurements(results, allow_mixed)
     tables: list[Table | None] = []
     for make, add in (
         (classification_table, _with_classification),
@@ -53,7 +49,8 @@ def _with_classification(table: Table, measured: Measurements) -> list[Table]:
 
 def _with_detection(table: Table, measured: Measurements) -> list[Table]:
     data = {r.provenance.data for r in measured.results if r.kind == "detect"}
-    task = measured.kind("detect")[0].name
+    names = [task.name for task in measured.kind("detect")]
+    task = "coco" if "coco" in names else names[0]
     keys = {"network": "network", "input": "input", "backbone": "name", "madds": "madds"}
     keys |= {metric: f"{task}_{metric}" for metric in ("AP", "AP50", "AP75", "APS", "APM", "APL")}
     return [

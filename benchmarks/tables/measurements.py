@@ -75,6 +75,11 @@ class Task(NamedTuple):
         """The task that ``result`` is about."""
         return cls(result.kind, result.task, tuple(sorted(result.variant.items())))
 
+    @property
+    def title(self) -> str:
+        """``Market-1501, parts 3``."""
+        return ", ".join([data_set_title(self.name), *(f"{key} {value}" for key, value in self.variant)])
+
     def __str__(self) -> str:
         return " ".join([self.kind, self.name, *(f"{key}={value}" for key, value in self.variant)])
 
@@ -91,6 +96,11 @@ class Point(NamedTuple):
 
     backbone: str
     search_seed: int | None
+
+    @classmethod
+    def of(cls, result: Result) -> Point:
+        """The network that ``result`` is about."""
+        return cls(result.backbone.name, result.backbone.search_seed)
 
 
 def data_set_title(name: str) -> str:
@@ -115,6 +125,9 @@ class Measurements:
         for result in self.results:
             self.backbones.setdefault(result.backbone.name, result.backbone)
             self._cells[Task.of(result), Setting.of(result)][result.backbone.name].append(result)
+        self._search_seeds: dict[str, set[int | None]] = defaultdict(set)
+        for result in unique.values():
+            self._search_seeds[result.backbone.name].add(result.backbone.search_seed)
         self._settings: dict[Task, list[Setting]] = defaultdict(list)
         for task, setting in sorted(self._cells, key=lambda pair: pair[1]):
             self._settings[task].append(setting)
@@ -172,6 +185,11 @@ class Measurements:
                 for seed, values in self._by_search_seed(task, setting, name, metric).items()
             }
         return self._points[key]
+
+    def label(self, point: Point) -> str:
+        """``random.2``: the backbone, and which search of it where there are several."""
+        single = len(self._search_seeds[point.backbone]) < 2
+        return point.backbone if single else f"{point.backbone}.{point.search_seed}"
 
     def random_values(self, task: Task, setting: Setting, metric: str) -> list[float]:
         """One value for each random cell measured in the same setting (the mean over its training seeds)."""

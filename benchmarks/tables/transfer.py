@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.statistics import MINIMUM_PAIRS, Improvement, Interval
 from benchmarks.tables.measurements import Measurements, data_set_title
 from benchmarks.tables.table import Block, Cell, Column, Note, Row, Table
@@ -32,14 +34,14 @@ def wild_table(measured: Measurements) -> Table | None:
 
 def correlation_table(measured: Measurements) -> Table | None:
     """Kendall's tau and Spearman's rho between the proxy and every target; None where nothing can be compared."""
-    found = list(proxy_correlations(measured))
+    found = proxy_correlations(measured)
     if not found:
         return None
     rows = []
     for entry in found:
         cells = {
             "proxy": Cell(text=f"{entry.proxy.name} top-1"),
-            "target": Cell(text=str(entry.target)),
+            "target": Cell(text=entry.target.title),
             "metric": Cell(text=entry.metric),
             "n": Cell(float(len(entry.points))),
         }
@@ -93,7 +95,7 @@ def _proxy_text(measured: Measurements) -> str:
     return f"Left out as the proxy: {', '.join(sorted(proxies(measured)))}."
 
 
-def _covers(scores: list[WildScore]) -> list[Note]:
+def _covers(scores: Sequence[WildScore]) -> list[Note]:
     intervals = [p.interval for score in scores for p in score.parts.values() if p.interval]
     if not intervals:
         return [Note("No intervals: fewer than three random cells, or one of them scores zero.")]

@@ -36,9 +36,9 @@ def mini_results(seeds: tuple[int, ...] = (0,), search_seeds: tuple[int, ...] = 
 def backbones(search_seeds: tuple[int, ...] = (0,)) -> Iterator[Backbone]:
     """Two searched methods, three random cells, two published cells, one timm network."""
     names = [name for name in zoo.names() if name not in CELLS["published"]]
-    for method in ("pdarts", "darts"):
+    for first, method in ((0, "pdarts"), (20, "darts")):
         for seed in search_seeds:
-            yield _cell(f"{method}@digits", "searched", method, zoo.genotype(names[seed]), seed)
+            yield _cell(f"{method}@digits", "searched", method, zoo.genotype(names[first + seed]), seed)
     for seed in range(RANDOM_CELLS):
         yield _cell("random", "random", "random", zoo.genotype(names[10 + seed]), seed)
     for name in CELLS["published"]:
@@ -96,16 +96,24 @@ def make_result(backbone: Backbone, kind: Any, task: str, metrics: dict[str, Met
 
 def search_result(backbone: Backbone, **fields: Any) -> Result:
     """A search on digits, with a trajectory over its stages."""
-    epochs = [
-        {"stage": stage, "epoch": epoch, "skips": 1 + stage + epoch // 2, "entropy": 2.0 - 0.1 * (3 * stage + epoch)}
-        for stage in range(3)
-        for epoch in range(3)
-    ]
     seconds = 0.1 if backbone.kind == "random" else 28.0
-    details = {} if backbone.kind == "random" else {"trajectory": epochs}
+    details = {} if backbone.kind == "random" else {"stages": [_stage(stage) for stage in range(3)]}
     return make_result(
         backbone, "search", "digits", {}, cost=Cost(seconds=seconds, device="cpu"), details=details, **fields
     )
+
+
+def _stage(stage: int) -> dict[str, Any]:
+    """A stage of three epochs in which the alphas move from an even choice towards a decision."""
+    epochs = [
+        {
+            "epoch": epoch,
+            "skips": 1 + stage + epoch // 2,
+            "alphas": {cell: [[0.4 * (stage + epoch), 0.0, 0.1]] * 14 for cell in ("normal", "reduce")},
+        }
+        for epoch in range(3)
+    ]
+    return {"stage": stage, "trajectory": epochs}
 
 
 def classify_result(backbone: Backbone, seed: int, top1: float, **fields: Any) -> Result:

@@ -1,0 +1,71 @@
+"""The power note: how many runs would tell a difference of a given size, from the scatter that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.statistics import runs_to_detect, summarize
+from benchmarks.tables.measurements import PRIMARY, Measurements, Setting, Task
+from benchmarks.tables.table import Block, Cell, Column, Note, Row, Table
+
+DIFFERENCES = (0.005, 0.01, 0.02, 0.05)  # absolute, as fractions: half a point to five points
+
+
+def power_table(measured: Measurements) -> Table | None:
+    """For every task the deviation between runs, and how many runs would find each difference; None if unknown."""
+    rows = [row for task in measured.tasks for row in _rows(measured, task)]
+    if not rows:
+        return None
+    columns = [
+        Column(f"d{d}", f"{100 * d:g} points", group="runs on each side to tell a difference of", decimals=0)
+        for d in DIFFERENCES
+    ]
+    return Table(
+        name="power",
+        caption="How many runs would tell a difference?",
+        columns=(
+            Column("task", "Task", numeric=False, identifies=True),
+            Column("metric", "Metric", numeric=False),
+            Column("over", "Scatter of", numeric=False),
+            Column("deviation", "Deviation", unit="points", scale=100, decimals=2),
+            *columns,
+        ),
+        blocks=(Block("Tasks", tuple(rows)),),
+        notes=(Note("Two-sided t test at 5 % with power 80 %, both sides varying as measured here."),),
+    )
+
+
+def _rows(measured: Measurements, task: Task) -> Iterator[Row]:
+    metric = PRIMARY.get(task.kind)
+    if metric is None:
+        return
+    for setting in measured.settings(task):
+        for over, deviation in _deviations(measured, task, setting, metric):
+            cells = {
+                "task": Cell(text=task.title),
+                "metric": Cell(text=metric),
+                "over": Cell(text=over),
+                "deviation": Cell(deviation),
+            }
+            for difference in DIFFERENCES:
+                runs = runs_to_detect(difference, deviation)
+                cells[f"d{difference}"] = Cell(float(runs)) if runs is not None else Cell(text="> 10000")
+            yield Row(cells)
+
+
+def _deviations(measured: Measurements, task: Task, setting: Setting, metric: str) -> Iterator[tuple[str, float]]:
+    """Scatter between runs of one network (pooled over networks), and between random cells."""
+    repeated = [
+        summary
+        for name in measured.backbones
+        if (summary := measured.summary(task, setting, name, metric)) is not None
+        and summary.deviation is not None
+        and measured.backbones[name].kind != "random"
+    ]
+    if repeated:
+        freedom = sum(summary.n - 1 for summary in repeated)
+        pooled = sum((summary.n - 1) * (summary.deviation or 0.0) ** 2 for summary in repeated) / freedom
+        yield f"{repeated[0].over} of one backbone", pooled**0.5
+    random = measured.random_values(task, setting, metric)
+    if len(random) > 1:
+        yield "random cells", summarize(random).deviation or 0.0

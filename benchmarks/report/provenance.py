@@ -1,0 +1,88 @@
+"""Where the numbers come from: protocol texts, library versions, machines, data versions, and every result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.protocol import load_protocol, protocol_names
+from benchmarks.report.plots import seconds
+from benchmarks.store import Result
+from benchmarks.tables.measurements import PRIMARY, Measurements, Point, Task
+from benchmarks.tables.table import Block, Cell, Column, Row, Table
+
+
+@dataclass(frozen=True)
+class ProtocolText:
+    """A protocol that was used, with the text of its file if that is still the one whose hash the results carry."""
+
+    title: str
+    results: int
+    text: str | None
+
+
+def protocol_texts(results: Sequence[Result]) -> Iterator[ProtocolText]:
+    """One entry for each protocol, version and hash."""
+    used: dict[tuple[str, int, str], int] = {}
+    for result in results:
+        if result.protocol:
+            key = (result.protocol, result.protocol_version, result.protocol_hash)
+            used[key] = used.get(key, 0) + 1
+    for (name, version, digest), count in sorted(used.items()):
+        yield ProtocolText(f"{name} v{version} [{digest}]", count, _text(name, digest))
+
+
+def _text(name: str, digest: str) -> str | None:
+    if name not in protocol_names():
+        return None
+    protocol = load_protocol(name)
+    return protocol.path.read_text(encoding="utf-8") if protocol.hash == digest else None
+
+
+def facts(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
+    """(what, which) pairs: everything that must be the same for two tables to be the same."""
+    where = [result.provenance for result in results]
+    yield "commit", ", ".join(sorted({p.git for p in where if p.git})) or "unknown"
+    yield "machine", "; ".join(sorted({p.machine for p in where}))
+    yield "device", ", ".join(sorted({result.cost.device for result in results}))
+    libraries = sorted({item for p in where for item in p.versions.items()})
+    yield "libraries", ", ".join(f"{name} {version}" for name, version in libraries)
+    data = sorted({(p.data, p.split, p.data_version) for p in where if p.data})
+    yield "data", "; ".join(f"{name} ({split}) {version}" for name, split, version in data)
+    yield "made", f"{min(p.created for p in where)} to {max(p.created for p in where)}"
+
+
+def results_table(measured: Measurements, results: Sequence[Result]) -> Table:
+    """Every result with its primary metric and its cost."""
+    return Table(
+        name="results",
+        caption="Every result",
+        columns=(
+            Column("task", "Task", numeric=False, identifies=True),
+            Column("name", "Backbone", numeric=False, identifies=True),
+            Column("seed", "Seed", decimals=0),
+            Column("metric", "Metric", numeric=False),
+            Column("value", "Value", unit="%", scale=100, decimals=2),
+            Column("time", "Time", decimals=0),
+            Column("attempts", "Attempts", decimals=0),
+            Column("key", "Key", numeric=False),
+        ),
+        blocks=(Block("Results", tuple(_row(measured, result) for result in results)),),
+    )
+
+
+def _row(measured: Measurements, result: Result) -> Row:
+    metric = PRIMARY.get(result.kind) or next(iter(result.metrics), None)
+    value = result.metrics[metric].value if metric in result.metrics else None
+    return Row(
+        {
+            "task": Cell(text=f"{result.kind}: {Task.of(result).title}"),
+            "name": Cell(text=measured.label(Point.of(result))),
+            "seed": Cell(float(result.seed)),
+            "metric": Cell(text=metric if value is not None else None),
+            "value": Cell(value),
+            "time": Cell(result.cost.seconds, seconds(result.cost.seconds)),
+            "attempts": Cell(float(result.cost.attempts)),
+            "key": Cell(text=result.key),
+        }
+    )
