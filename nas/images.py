@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -95,21 +95,19 @@ class FileImages:
     image_size: int
     scale: float = 0.875
     corrupt: Corrupt = "error"
-    names: tuple[str, ...] = field(default=())
+    members: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def name(self, index: int) -> str:
         """How messages call image ``index``: its path, with the member's name for a tar shard."""
-        return f"{self.files[index]}:{self.names[index]}" if self.names else self.files[index]
+        member = self.members[index] if self.members else ""
+        return f"{self.files[index]}:{member}" if member else self.files[index]
 
     def read(self, index: int) -> Image.Image | None:
-        offset, length = (int(value) for value in self.ranges[index])
-        with Path(self.files[index]).open("rb") as file:
-            file.seek(offset)
-            data = file.read(length)
-        return decode(data)
+        offset, length = self.ranges[index].tolist()
+        return decode(read_range(self.files[index], offset, length))
 
     def batch(self, indices: Tensor) -> Tensor:
         images = [self.read(index) for index in indices.tolist()]
@@ -135,8 +133,15 @@ class FileImages:
             image_size=self.image_size,
             scale=self.scale,
             corrupt=self.corrupt,
-            names=tuple(self.names[i] for i in chosen) if self.names else (),
+            members=tuple(self.members[i] for i in chosen) if self.members else (),
         )
+
+
+def read_range(file: str, offset: int = 0, length: int = -1) -> bytes:
+    """``length`` bytes of ``file`` from ``offset``; -1 reads to the end."""
+    with Path(file).open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(length)
 
 
 def decode(data: bytes) -> Image.Image | None:

@@ -17,9 +17,11 @@ from torchvision.transforms.v2 import functional as transform
 
 from nas.cifar import LAYOUTS, find_cifar, read_cifar
 from nas.errors import NaswildError, unknown
-from nas.imagefolder import Listing, default_image_size, list_folder, open_folder
+from nas.imagefolder import list_folder
 from nas.images import Corrupt, Images, MemoryImages, channel_statistics
+from nas.listing import Listing
 from nas.seeding import generator
+from nas.shards import find_shards, list_shards
 
 NAMES = ("digits", *LAYOUTS, "imagenet", "imagenet100")
 
@@ -58,7 +60,7 @@ def load_proxy(
     subset_seed: int = 0,
     corrupt: Corrupt = "error",
 ) -> Proxy:
-    """Load a data set by name ("digits", "cifar10", "cifar100", "imagenet", "imagenet100") or a tree of class folders.
+    """Load a data set: "digits", "cifar10", "cifar100", "imagenet", "imagenet100", class folders or tar shards.
 
     ``root`` is the folder with the files of a named set (digits needs none; nothing is downloaded). ``image_size``
     defaults to the set's own (32 for digits and CIFAR, 224 for photographs). ``subset_classes`` keeps that many
@@ -115,9 +117,10 @@ def _cifar(name: str, files: Path, image_size: int, subset_classes: int | None) 
 def _folder(
     name: str, root: Path, image_size: int | None, subset: int | None, subset_seed: int, corrupt: Corrupt
 ) -> Proxy:
-    listing = _draw_classes(list_folder(root), subset, subset_seed)
-    size = image_size or default_image_size(listing)
-    train, test, version = open_folder(root, listing, size, corrupt)
+    found = list_shards(root) if any(find_shards(root)) else list_folder(root)
+    listing = _draw_classes(found, subset, subset_seed)
+    size = image_size or listing.default_image_size()
+    train, test, version = listing.open(size, corrupt)
     mean, std = IMAGENET_MEAN, IMAGENET_STD
     if isinstance(train, MemoryImages):
         mean, std = channel_statistics(train.pixels)

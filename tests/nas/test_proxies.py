@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nas import imagefolder
+from nas import imagefolder, listing
 from nas.errors import NaswildError, UnknownName
 from nas.images import IGNORED, CorruptImages, FileImages, MemoryImages, channel_statistics
 from nas.loading import Loader
@@ -105,7 +105,7 @@ def test_corrupt_images_can_be_left_out_and_are_listed(tree):
 @pytest.fixture
 def on_demand(tree, monkeypatch):
     """The tree as a set too large for memory."""
-    monkeypatch.setattr(imagefolder, "MEMORY_LIMIT", 0)
+    monkeypatch.setattr(listing, "MEMORY_LIMIT", 0)
     return tree
 
 
