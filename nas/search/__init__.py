@@ -1,0 +1,52 @@
+"""Search for a cell on a proxy: P-DARTS and its rivals over one loop.
+
+Public face: :func:`search`, :class:`SearchRecipe`, :func:`derive`, :func:`random_genotype`, :func:`register_method`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nas.search.derive import alternatives, derive, prune
+    from nas.search.methods import Method, default_recipe, method_names, register_method, search
+    from nas.search.outcome import SearchOutcome, StageOutcome
+    from nas.search.random import random_genotype
+    from nas.search.recipe import SearchRecipe
+
+_HOME = {
+    "Method": "methods",
+    "SearchOutcome": "outcome",
+    "SearchRecipe": "recipe",
+    "StageOutcome": "outcome",
+    "alternatives": "derive",
+    "default_recipe": "methods",
+    "derive": "derive",
+    "method_names": "methods",
+    "prune": "derive",
+    "random_genotype": "random",
+    "register_method": "methods",
+    "search": "methods",
+}
+
+__all__ = [
+    "Method",
+    "SearchOutcome",
+    "SearchRecipe",
+    "StageOutcome",
+    "alternatives",
+    "default_recipe",
+    "derive",
+    "method_names",
+    "prune",
+    "random_genotype",
+    "register_method",
+    "search",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'nas.search' has no attribute {name!r}")
+    return getattr(import_module(f"nas.search.{_HOME[name]}"), name)

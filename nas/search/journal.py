@@ -1,0 +1,74 @@
+"""The checkpoint of a search: finished stages and the one under way, in one file of the work directory."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from nas.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
+from nas.errors import NaswildError
+from nas.search.outcome import StageOutcome
+from nas.search.stage import Stage
+
+
+class Journal:
+    """Remembers how far a search has come.
+
+    Args:
+        workdir: Holds ``search.ckpt``; made if missing.
+        identity: What makes this search this one (method, recipe, seed, data). A checkpoint of another one is refused.
+        interval: Seconds between two checkpoints within a stage; 0 writes one after every step.
+    """
+
+    def __init__(self, workdir: Path, identity: dict[str, Any], interval: float) -> None:
+        self.path, self.identity, self.interval = workdir / "search.ckpt", identity, interval
+        workdir.mkdir(parents=True, exist_ok=True)
+        self.done: list[StageOutcome] = []
+        self.under_way: dict[str, Any] | None = None
+        self.attempts = 1
+        self._last = time.monotonic()
+        saved = load_checkpoint(self.path)
+        if saved is not None:
+            self._restore(saved)
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        different = [name for name, value in self.identity.items() if saved["identity"].get(name) != value]
+        if different:
+            raise NaswildError(
+                f"{self.path} belongs to another search (its {', '.join(different)} differ); "
+                "use another work directory, or delete the file to start again"
+            )
+        self.done = [StageOutcome.model_validate_json(text) for text in saved["done"]]
+        self.under_way = saved["under_way"]
+        self.attempts = saved["attempts"] + 1
+
+    def resume(self, stage: Stage) -> None:
+        """Bring ``stage`` to where the checkpoint left it, if it was under way."""
+        if self.under_way is not None and self.under_way["index"] == stage.index:
+            stage.load_state_dict(self.under_way)
+        self.under_way = None
+
+    def keep(self, stage: Stage) -> None:
+        """Write a checkpoint of the stage under way if the last one is older than the interval."""
+        if time.monotonic() - self._last >= self.interval:
+            self._write(stage.state_dict())
+
+    def finish(self, outcome: StageOutcome) -> None:
+        """Record a finished stage."""
+        self.done.append(outcome)
+        self._write(None)
+
+    def close(self) -> None:
+        """Delete the checkpoint of a search whose outcome is stored."""
+        remove_checkpoint(self.path)
+
+    def _write(self, under_way: dict[str, Any] | None) -> None:
+        state = {
+            "identity": self.identity,
+            "done": [outcome.model_dump_json() for outcome in self.done],
+            "under_way": under_way,
+            "attempts": self.attempts,
+        }
+        save_checkpoint(self.path, state)
+        self._last = time.monotonic()

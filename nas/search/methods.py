@@ -1,0 +1,134 @@
+"""The search methods by name, open to others, and :func:`search`, which runs one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from nas.errors import NaswildError, unknown
+from nas.progress import Report, silent
+from nas.proxies import Proxy
+from nas.search.outcome import SearchOutcome
+from nas.search.recipe import SearchRecipe
+from nas.search.task import SearchTask
+
+Run = Callable[[SearchTask], SearchOutcome]
+OUTCOME_FILE = "search.json"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A search method: what it is in a few words, the published recipe, and the function that runs it."""
+
+    name: str
+    summary: str
+    defaults: SearchRecipe
+    run: Run
+
+
+# name -> module, function, summary; the module is imported when the method is first asked for.
+_BUILT_IN = {
+    "pdarts": ("pdarts", "search_pdarts", "P-DARTS: progressive stages, regularised skip-connects"),
+    "darts": ("darts", "search_darts", "DARTS, first order"),
+    "darts2": ("darts", "search_darts2", "DARTS, second order"),
+    "random": ("random", "search_random", "a random cell of the same space"),
+}
+_REGISTERED: dict[str, Method] = {}
+
+
+def register_method(name: str, run: Run, defaults: SearchRecipe, summary: str = "") -> Method:
+    """Make a search method known by ``name``; ``run`` turns a :class:`SearchTask` into a :class:`SearchOutcome`."""
+    if name in _BUILT_IN or name in _REGISTERED:
+        raise NaswildError(f"a search method {name!r} exists already; register yours under another name")
+    _REGISTERED[name] = Method(name, summary, defaults, run)
+    return _REGISTERED[name]
+
+
+def method_names() -> list[str]:
+    """Every known method."""
+    return [*_BUILT_IN, *_REGISTERED]
+
+
+def get_method(name: str) -> Method:
+    """The method called ``name``; raises ``UnknownName`` with near matches."""
+    if name in _REGISTERED:
+        return _REGISTERED[name]
+    if name not in _BUILT_IN:
+        raise unknown("search method", name, method_names())
+    home, function, summary = _BUILT_IN[name]
+    module = import_module(f"nas.search.{home}")
+    return Method(name, summary, module.DEFAULTS, getattr(module, function))
+
+
+def default_recipe(method: str, **changes: Any) -> SearchRecipe:
+    """The published recipe of ``method`` with some fields changed; :class:`NaswildError` names a wrong one."""
+    values = get_method(method).defaults.model_dump() | changes
+    try:
+        return SearchRecipe(**values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors())
+        raise NaswildError(f"search recipe for {method}: {problems}") from error
+
+
+def search(
+    method: str,
+    proxy: Proxy,
+    recipe: SearchRecipe | None = None,
+    *,
+    seed: int,
+    workdir: str | Path,
+    report: Report = silent,
+    device: str | torch.device | None = None,
+    checkpoint_seconds: float = 10.0,
+) -> SearchOutcome:
+    """Search for a cell on ``proxy``.
+
+    A search that was interrupted goes on from the checkpoint in ``workdir`` and ends with the same genotype and
+    architecture weights, bit for bit on a CPU; one that has finished is read from ``workdir/search.json``.
+
+    Args:
+        method: A name of :func:`method_names`.
+        proxy: The data, from :func:`nas.proxies.load_proxy`.
+        recipe: Hyper-parameters; the method's published ones by default.
+        seed: Decides everything random.
+        workdir: Holds the checkpoint and the outcome.
+        report: Called after every step.
+        device: Where to compute; a GPU if there is one by default.
+        checkpoint_seconds: Time between two checkpoints.
+
+    Raises:
+        NaswildError: Unknown method, a recipe that does not fit, a work directory of another search, divergence.
+    """
+    chosen = get_method(method)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    task = SearchTask(
+        method=method,
+        proxy=proxy,
+        recipe=recipe or chosen.defaults,
+        seed=seed,
+        workdir=Path(workdir),
+        report=report,
+        device=torch.device(device),
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    path = task.workdir / OUTCOME_FILE
+    if path.exists():
+        return _stored(path, task)
+    outcome = chosen.run(task)
+    task.workdir.mkdir(parents=True, exist_ok=True)
+    outcome.save(path)
+    return outcome
+
+
+def _stored(path: Path, task: SearchTask) -> SearchOutcome:
+    outcome = SearchOutcome.load(path)
+    if outcome.identity != task.identity:
+        raise NaswildError(f"{path} is the outcome of another search; use another work directory, or delete the file")
+    return outcome
