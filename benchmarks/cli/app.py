@@ -10,13 +10,11 @@ from benchmarks.cli import data, doctor, results, run, single, tables, zoo
 
 HELP = """Does a searched cell still win on tasks it has never seen?
 
-naswild run mini          the whole benchmark in miniature, in minutes
-
-naswild table mini        its tables again
-
-naswild zoo list          the published cells
-
-naswild doctor            what is installed, and what to do about what is not
+\b
+naswild run mini     the whole benchmark in miniature, in minutes
+naswild table mini   its tables again
+naswild zoo list     the published cells
+naswild doctor       what is installed, and what to do about what is missing
 """
 
 app = typer.Typer(

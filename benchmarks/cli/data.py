@@ -24,10 +24,9 @@ def make(
 
     Examples:
 
+    \b
     naswild data make digits-coco data/digits-coco --seed 0
-
     naswild data make digits-coco data/large -o train=2000 -o val=500
-
     naswild data make reid data/reid
     """
     import inspect
@@ -55,10 +54,9 @@ def check(
 
     Examples:
 
+    \b
     naswild data check coco ~/data/coco
-
     naswild data check market1501 ~/data/reid
-
     naswild data check proxy ~/data/imagenet
     """
     checks = {"proxy": _check_proxy, "coco": _check_coco}

@@ -19,8 +19,8 @@ def doctor(
 
     Examples:
 
+    \b
     naswild doctor
-
     naswild doctor --data ~/data
     """
     from rich.markup import escape

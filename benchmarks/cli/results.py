@@ -21,8 +21,8 @@ def list_results(
 
     Examples:
 
+    \b
     naswild results list mini
-
     naswild results list mini reid-market1501
     """
     from rich.markup import escape
@@ -46,6 +46,7 @@ def show_result(
 
     Example:
 
+    \b
     naswild results show mini 6c8f8400a568
     """
     from benchmarks.store import load_results

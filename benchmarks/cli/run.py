@@ -41,10 +41,9 @@ def run(
 
     Examples:
 
+    \b
     naswild run mini
-
     naswild run mini --only darts_v2 --seeds 0,1,2
-
     naswild run my-suite.yaml --import my_module --dry-run
     """
     from benchmarks.run import Options, prepare, run_plan

@@ -38,8 +38,8 @@ def search(
 
     Examples:
 
+    \b
     naswild search pdarts --protocol search-mini --out cell.json
-
     naswild search pdarts --protocol search-cifar10 --on cifar10 --root ~/data
     """
     entry = {"search": {"method": method, "on": on, "seeds": [seed]}}
@@ -62,8 +62,8 @@ def retrain(
 
     Examples:
 
+    \b
     naswild retrain darts_v2 --protocol retrain-mini --out darts_v2.safetensors
-
     naswild retrain timm:resnet18 --protocol retrain-cifar10 --on cifar10 --root ~/data
     """
     suite = {
@@ -95,8 +95,8 @@ def evaluate(
 
     Examples:
 
+    \b
     naswild evaluate darts_v2.safetensors --task detect --protocol detect-mini --data digits-coco
-
     naswild evaluate darts_v2.safetensors --task reid --protocol reid-mini --root ~/reid -o set=market1501 -o parts=6
     """
     if (data is None) == (root is None):

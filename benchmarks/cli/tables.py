@@ -25,10 +25,9 @@ def table(
 
     Examples:
 
+    \b
     naswild table mini
-
     naswild table mini --format latex > tables.tex
-
     naswild table runs/mini --published
     """
     from benchmarks.store import load_results
@@ -54,6 +53,7 @@ def report(run: Run) -> None:
 
     Example:
 
+    \b
     naswild report mini
     """
     from benchmarks.report import write_report

@@ -18,8 +18,8 @@ def list_cells(text: Annotated[str, typer.Argument(help="Only cells whose name o
 
     Examples:
 
+    \b
     naswild zoo list
-
     naswild zoo list darts
     """
     from rich.table import Table
@@ -51,8 +51,8 @@ def show_cell(
 
     Examples:
 
+    \b
     naswild zoo show pdarts_cifar10
-
     naswild zoo show darts_v2 --format json > cell.json
     """
     from nas import zoo
