@@ -16,8 +16,8 @@ from scipy import stats
 
 LEVEL = 0.95  # coverage of every interval
 RESAMPLES = 2000  # bootstrap resamples of a mean; each is cheap
-RANK_RESAMPLES = 1000  # of a rank correlation
-BATCH_NUMBERS = 2_000_000  # of one batch of resamples: bounds the memory
+RANK_RESAMPLES = 400  # of a rank correlation
+PAIRWISE_UP_TO = 150  # backbones; beyond it scipy's n log n beats all pairs at once
 MINIMUM_SAMPLE = 3  # below it a bootstrap interval only repeats the two values
 MINIMUM_PAIRS = 5  # below it Kendall's tau takes so few values that no interval is worth printing
 
@@ -147,13 +147,15 @@ def rank_correlation(proxy: Sequence[float], target: Sequence[float]) -> RankCor
 
 def _rank_interval(proxy: Sequence[float], target: Sequence[float], correlation: Callable[..., Any]) -> Interval | None:
     covers = f"the choice of the {len(proxy)} backbones"
-    batch = max(1, BATCH_NUMBERS // len(proxy) ** 2)
-    interval = bootstrap_interval((proxy, target), correlation, covers, RANK_RESAMPLES, paired=True, batch=batch)
+    interval = bootstrap_interval((proxy, target), correlation, covers, RANK_RESAMPLES, paired=True)
     return interval if interval.high - interval.low > 1e-9 else None
 
 
 def _kendall(a: Any, b: Any, axis: int = -1) -> Any:
-    """scipy's tau-b for a whole batch of resamples: the correlation of the signs of all pairs."""
+    """scipy's tau-b, for a batch of small resamples at once: the correlation of the signs of all pairs."""
+    if a.shape[axis] > PAIRWISE_UP_TO:
+        rows = zip(np.atleast_2d(np.moveaxis(a, axis, -1)), np.atleast_2d(np.moveaxis(b, axis, -1)))
+        return np.array([stats.kendalltau(x, y).statistic for x, y in rows])
     first, second = np.triu_indices(a.shape[axis], k=1)
     signs_a, signs_b = (np.sign(np.take(x, first, axis) - np.take(x, second, axis)) for x in (a, b))
     return _uncentred_correlation(signs_a, signs_b, axis)
