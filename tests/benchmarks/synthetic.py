@@ -40,7 +40,7 @@ def backbones(search_seeds: tuple[int, ...] = (0,)) -> Iterator[Backbone]:
         for seed in search_seeds:
             yield _cell(f"{method}@digits", "searched", method, zoo.genotype(names[first + seed]), seed)
     for seed in range(RANDOM_CELLS):
-        yield _cell("random", "random", "random", zoo.genotype(names[10 + seed]), seed)
+        yield _cell("random", "random", "random", zoo.genotype(names[(10 + seed) % len(names)]), seed)
     for name in CELLS["published"]:
         yield _cell(name, "published", None, zoo.genotype(name), None)
     yield Backbone(name="timm:resnet10t", kind="timm", parameters=4_900_000, macs=21_000_000, input_size=[32, 32])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
+import synthetic
 from synthetic import backbones, classify_result, mini_results
 
+from benchmarks.render import FORMATS, render
 from benchmarks.store import Metric, Result
 from benchmarks.tables import Row, Table, build_tables, write_tables
 from benchmarks.tables.measurements import MixedProtocols
@@ -199,3 +202,14 @@ def test_write_tables_writes_three_files(tmp_path: Path) -> None:
 def test_no_results_give_no_tables(tmp_path: Path) -> None:
     assert build_tables([]) == []
     assert all(path.is_file() for path in write_tables(tmp_path, []))
+
+
+def test_two_thousand_results_are_rendered_within_three_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic, "RANDOM_CELLS", 70)
+    results = mini_results(seeds=(0, 1, 2), search_seeds=tuple(range(8)))
+    assert len(results) > 1900
+    start = time.process_time()  # of this process: the machine may be busy with others
+    tables = build_tables(results, published=True)
+    for name in FORMATS:
+        render(tables, name)
+    assert time.process_time() - start < 3
