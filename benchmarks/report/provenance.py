@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import yaml
 
 from benchmarks.protocol import load_protocol, protocol_names
 from benchmarks.report.plots import seconds
@@ -14,29 +17,35 @@ from benchmarks.tables.table import Block, Cell, Column, Row, Table
 
 @dataclass(frozen=True)
 class ProtocolText:
-    """A protocol that was used, with the text of its file if that is still the one whose hash the results carry."""
+    """A protocol that was used: its file, or, where that has changed since, the hyper-parameters that results keep."""
 
     title: str
     results: int
-    text: str | None
+    text: str
 
 
 def protocol_texts(results: Sequence[Result]) -> Iterator[ProtocolText]:
     """One entry for each protocol, version and hash."""
-    used: dict[tuple[str, int, str], int] = {}
+    used: dict[tuple[str, int, str], list[Result]] = {}
     for result in results:
         if result.protocol:
-            key = (result.protocol, result.protocol_version, result.protocol_hash)
-            used[key] = used.get(key, 0) + 1
-    for (name, version, digest), count in sorted(used.items()):
-        yield ProtocolText(f"{name} v{version} [{digest}]", count, _text(name, digest))
+            used.setdefault((result.protocol, result.protocol_version, result.protocol_hash), []).append(result)
+    for (name, version, digest), found in sorted(used.items()):
+        recipe = found[0].details.get("recipe")
+        yield ProtocolText(f"{name} v{version} [{digest}]", len(found), _text(name, version, recipe))
 
 
-def _text(name: str, digest: str) -> str | None:
-    if name not in protocol_names():
-        return None
-    protocol = load_protocol(name)
-    return protocol.path.read_text(encoding="utf-8") if protocol.hash == digest else None
+def _text(name: str, version: int, recipe: Mapping[str, Any] | None) -> str:
+    """The packaged file if it still says what was run, for its comments; else the recipe that the result keeps."""
+    if name in protocol_names():
+        protocol = load_protocol(name)
+        kept = recipe or {}
+        same = all(key in kept and kept[key] == value for key, value in protocol.recipe_dict.items())
+        if protocol.version == version and same:
+            return protocol.path.read_text(encoding="utf-8")
+    if recipe is None:
+        return "The results do not hold the hyper-parameters."
+    return yaml.safe_dump({"name": name, "version": version, "recipe": dict(recipe)}, sort_keys=False)
 
 
 def facts(results: Sequence[Result]) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,7 @@ def notes(builder: RowBuilder, blocks: Sequence[Block]) -> tuple[Note, ...]:
     results = [r for r in builder.measured.results if r.kind == builder.kind]
     return (
         *_protocols(builder, tasks),
+        *_data(results),
         Note(_runs(results, _counts(builder, blocks))),
         Note(_gain(results)),
         *_chance(blocks),
@@ -42,6 +43,14 @@ def _protocols(builder: RowBuilder, tasks: Sequence[Task]) -> Iterator[Note]:
                 data_of[setting.protocol_text].append(setting.data_text)
     for protocol, data in data_of.items():
         yield Note(f"Protocol: {protocol}. Data: {'; '.join(data)}.")
+
+
+def _data(results: Sequence[Result]) -> Iterator[Note]:
+    """What the tasks say about their data, such as its size beside that of the published set."""
+    said = {(r.task, r.details.get("data_title", r.task), *r.details.get("data_notes", ())): None for r in results}
+    for _, title, *remarks in sorted(said):
+        if remarks:
+            yield Note(f"{title}: {'; '.join(remarks)}.")
 
 
 def _runs(results: Sequence[Result], counts: set[int]) -> str:

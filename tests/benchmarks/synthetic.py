@@ -137,7 +137,7 @@ def reid_results(backbone: Backbone, seed: int, rank1: float, **fields: Any) -> 
         value = rank1 + 0.01 * parts - (0.1 if data == "msmt17" else 0.0)
         metrics = {"rank1": Metric(value=value, chance=0.02), "mAP": Metric(value=value * 0.7, chance=0.05)}
         sized = backbone.model_copy(update={"input_size": [96, 48], "macs": (backbone.macs or 0) * 4})
-        details = {"feature_dim": 256 * parts}
+        details = {"feature_dim": 256 * parts, "data_title": data, "data_notes": ["100 training images"]}
         results.append(
             make_result(sized, "reid", data, metrics, variant={"parts": parts}, seed=seed, details=details, **fields)
         )

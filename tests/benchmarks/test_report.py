@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from synthetic import backbones, classify_result, mini_results
 
+from benchmarks.protocol import load_protocol
 from benchmarks.report import write_report
 from benchmarks.report.axes import Scale
 from benchmarks.report.checklist import checklist
@@ -18,6 +19,7 @@ from benchmarks.report.figures import mean_entropy, trade_offs
 from benchmarks.report.paired import paired_table
 from benchmarks.report.plots import Dot, scatter, seconds
 from benchmarks.report.power import power_table
+from benchmarks.report.provenance import protocol_texts
 from benchmarks.report.summary import doubts, sentences
 from benchmarks.store import Result
 from benchmarks.tables.measurements import Measurements
@@ -120,6 +122,19 @@ def test_names_are_text_never_markup(tmp_path: Path) -> None:
     text = page(tmp_path, [classify_result(backbone, 0, 0.9), *mini_results()])
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)" in text
+
+
+def test_a_protocol_is_its_file_while_that_still_says_what_was_run() -> None:
+    protocol = load_protocol("retrain-mini")
+    result = classify_result(next(backbones()), 0, 0.9, protocol_version=protocol.version)
+    same = result.model_copy(update={"details": {"recipe": protocol.recipe_dict}})
+    (entry,) = protocol_texts([same])
+    assert entry.text == protocol.path.read_text(encoding="utf-8")
+    changed = result.model_copy(update={"details": {"recipe": {**protocol.recipe_dict, "epochs": 12345}}})
+    (entry,) = protocol_texts([changed])
+    assert "epochs: 12345" in entry.text
+    (entry,) = protocol_texts([result])
+    assert "do not hold" in entry.text
 
 
 def test_a_run_without_results_gives_a_page(tmp_path: Path) -> None:

@@ -109,6 +109,11 @@ def test_protocol_seeds_and_n_stand_under_the_table() -> None:
     assert "n = 2" in text
 
 
+def test_what_a_task_says_about_its_data_stands_under_the_table() -> None:
+    text = notes(table("reid", mini_results()))
+    assert text.count("market1501: 100 training images.") == 1
+
+
 def test_two_protocols_in_one_column_are_refused() -> None:
     backbone = next(backbones())
     results = [*mini_results(), classify_result(backbone, 0, 0.5, protocol_hash="other0000000", protocol_version=2)]
