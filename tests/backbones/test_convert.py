@@ -1,0 +1,263 @@
+"""Checkpoints of the DARTS family become weights files of ours, or a clear error; nothing of theirs runs."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import pickle
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from backbones import CellBackbone, load_network
+from backbones.convert import convert, read_checkpoint
+from nas import build_network, zoo
+from nas.errors import NaswildError
+from nas.genotype import Genotype
+
+# The family's networks, written out as modules that carry its names (and no forward pass).
+
+
+def _bn(channels):
+    return nn.BatchNorm2d(channels)
+
+
+def _conv(channels_in, channels_out, kernel=1, groups=1):
+    return nn.Conv2d(channels_in, channels_out, kernel, groups=groups, bias=False)
+
+
+class _Op(nn.Module):
+    def __init__(self, *layers):
+        super().__init__()
+        self.op = nn.Sequential(*layers)
+
+
+class _FactorizedReduce(nn.Module):
+    def __init__(self, channels_in, channels_out):
+        super().__init__()
+        self.conv_1, self.conv_2 = _conv(channels_in, channels_out // 2), _conv(channels_in, channels_out // 2)
+        self.bn = _bn(channels_out)
+
+
+def _separable(c, kernel):
+    return [nn.ReLU(), _conv(c, c, kernel, c), _conv(c, c), _bn(c)]
+
+
+def _operation(name, c, stride):
+    if name == "skip_connect":
+        return nn.Identity() if stride == 1 else _FactorizedReduce(c, c)
+    if name.startswith("sep_conv"):
+        return _Op(*_separable(c, int(name[-1])), *_separable(c, int(name[-1])))
+    if name.startswith("dil_conv"):
+        return _Op(*_separable(c, int(name[-1])))
+    if name == "conv_7x1_1x7":
+        return nn.Sequential(nn.ReLU(), _conv(c, c, (1, 7)), _conv(c, c, (7, 1)), _bn(c))
+    return nn.MaxPool2d(3)
+
+
+class _Cell(nn.Module):
+    def __init__(self, spec, before, last, c, reduction, halve):
+        super().__init__()
+        point = _Op(nn.ReLU(), _conv(before, c), _bn(c))
+        self.preprocess0 = _FactorizedReduce(before, c) if halve else point
+        self.preprocess1 = _Op(nn.ReLU(), _conv(last, c), _bn(c))
+        self._ops = nn.ModuleList(
+            _operation(e.operation, c, 2 if reduction and e.input < 2 else 1) for node in spec.nodes for e in node
+        )
+
+
+class _Auxiliary(nn.Module):
+    def __init__(self, c, classes, whole):
+        super().__init__()
+        layers = [nn.ReLU(), nn.AvgPool2d(5), _conv(c, 128), _bn(128), nn.ReLU(), _conv(128, 768, 2)]
+        self.features = nn.Sequential(*layers, *([_bn(768)] if whole else []), nn.ReLU())
+        self.classifier = nn.Linear(768, classes)
+
+
+class Official(nn.Module):
+    def __init__(self, genotype: Genotype, stem="cifar", c=4, cells=5, classes=3, auxiliary=True):
+        super().__init__()
+        if stem == "cifar":
+            self.stem = nn.Sequential(_conv(3, 3 * c, 3), _bn(3 * c))
+            before = last = 3 * c
+        else:
+            self.stem0 = nn.Sequential(_conv(3, c // 2, 3), _bn(c // 2), nn.ReLU(), _conv(c // 2, c, 3), _bn(c))
+            self.stem1 = nn.Sequential(nn.ReLU(), _conv(c, c, 3), _bn(c))
+            before = last = c
+        self.cells, halve = nn.ModuleList(), stem != "cifar"
+        for index in range(cells):
+            reduction = index in (cells // 3, 2 * cells // 3)
+            c = 2 * c if reduction else c
+            spec = genotype.reduce if reduction else genotype.normal
+            self.cells.append(_Cell(spec, before, last, c, reduction, halve))
+            before, last, halve = last, c * len(spec.concat), reduction
+            if index == 2 * cells // 3 and auxiliary:
+                self.auxiliary_head = _Auxiliary(last, classes, whole=stem == "cifar")
+        self.classifier = nn.Linear(last, classes)
+
+
+def official(name="pdarts_cifar10", **options) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    network = Official(zoo.genotype(name), **options)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.2)
+    return network.state_dict()
+
+
+def written(path: Path, content) -> Path:
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize("stem", ["cifar", "imagenet"])
+@pytest.mark.parametrize("name", ["pdarts_cifar10", "darts_v2", "pcdarts_cifar10", "nasnet_a", "amoebanet_a"])
+def test_conversion_reads_the_shape_off_the_tensors_and_is_proved(name, stem, tmp_path):
+    source = official(name, stem=stem, c=6, cells=7, classes=4)
+    done = convert(written(tmp_path / "net.pt", source), name, tmp_path / "net.safetensors")
+    architecture = done.metadata.architecture
+    assert (architecture.stem, architecture.channels, architecture.cells) == (stem, 6, 7)
+    assert done.metadata.num_classes == 4
+    assert done.difference < 1e-5
+    network = load_network(tmp_path / "net.safetensors")
+    reference = build_network(name, stem, 6, 7, 4)
+    assert set(network.state_dict()) == set(reference.state_dict())
+    assert network(torch.randn(2, 3, 64, 64)).isfinite().all()
+    assert f"{stem} stem, 7 cells, 6 channels and 4 classes" in str(done)
+
+
+def test_tensors_land_where_they_belong(tmp_path):
+    source = official(stem="imagenet")
+    convert(written(tmp_path / "net.pt", source), "pdarts_cifar10", tmp_path / "net.safetensors")
+    body = load_network(tmp_path / "net.safetensors").body
+    reduction = body.cells[1]
+    for theirs, ours in {
+        "stem0.3.weight": body.stem0[3].weight,
+        "stem1.2.bias": body.stem1[2].bias,
+        "cells.0.preprocess0.conv_2.weight": body.cells[0].preprocess0.odd.weight,
+        "cells.1.preprocess1.op.1.weight": reduction.preprocess1[1].weight,
+        "cells.1._ops.1.op.5.weight": reduction.nodes[0][1][5].weight,  # the second edge of the first node
+        "cells.1._ops.7.op.3.running_var": reduction.nodes[3][1][3].running_var,
+    }.items():
+        assert torch.equal(source[theirs], ours), theirs
+
+
+@pytest.mark.parametrize("wrap", ["bare", "state_dict", "module", "both"])
+def test_wrapped_checkpoints(wrap, tmp_path):
+    content = official()
+    if wrap in ("module", "both"):
+        content = {f"module.{key}": tensor for key, tensor in content.items()}
+    if wrap in ("state_dict", "both"):
+        arguments = argparse.Namespace(seed=0)
+        content = {"epoch": 600, "state_dict": content, "best_acc_top1": np.float64(97.5), "args": arguments}
+    done = convert(written(tmp_path / "net.pt", content), "pdarts_cifar10", tmp_path / "net.safetensors")
+    assert done.taken == len(official())
+
+
+def test_auxiliary_heads(tmp_path):
+    cifar = convert(written(tmp_path / "a.pt", official()), "pdarts_cifar10", tmp_path / "a.safetensors")
+    assert cifar.left_out == {}
+    imagenet = official(stem="imagenet")
+    done = convert(written(tmp_path / "b.pt", imagenet), "pdarts_cifar10", tmp_path / "b.safetensors")
+    (reason,) = done.left_out
+    assert "auxiliary head" in reason
+    plain = official(auxiliary=False)
+    assert convert(written(tmp_path / "c.pt", plain), "pdarts_cifar10", tmp_path / "c.safetensors").left_out == {}
+
+
+def test_normalisation_follows_the_stem_or_the_caller(tmp_path):
+    file = written(tmp_path / "net.pt", official())
+    done = convert(file, "pdarts_cifar10", tmp_path / "net.safetensors", classes=("a", "b", "c"), std=(1.0, 1.0, 1.0))
+    assert done.metadata.mean[0] == pytest.approx(0.4914, abs=1e-4)
+    assert done.metadata.std == (1.0, 1.0, 1.0)
+    assert done.metadata.input_size == (3, 32, 32)
+    backbone = CellBackbone.from_file(tmp_path / "net.safetensors", out_indices=(0, 2))
+    assert backbone.strides == (1, 4)
+
+
+def test_checkpoints_without_batch_counters(tmp_path):
+    old = {k: v for k, v in official().items() if not k.endswith("num_batches_tracked")}
+    assert convert(written(tmp_path / "net.pt", old), "pdarts_cifar10", tmp_path / "net.safetensors").difference < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("cells.2._ops.3.op.1.weight"), "needs body.cells.2.nodes.1.1.1.weight"),
+        (lambda s: s.update({"cells.0.extra.weight": torch.zeros(1)}), "cells.0.extra.weight has no place"),
+        (lambda s: s.update({"classifier.weight": torch.zeros(3, 7)}), "classifier.weight is"),
+        (lambda s: s["stem.1.running_var"].fill_(float("nan")), "not finite"),
+        (lambda s: [s.pop(k) for k in list(s) if "cells" in k], "no network of the DARTS family"),
+        (lambda s: s.update({"stem.0.weight": "text"}), "no table of tensors"),
+    ],
+)
+def test_files_of_other_networks_are_refused(change, message, tmp_path):
+    source = official()
+    change(source)
+    with pytest.raises(NaswildError, match=message):
+        convert(written(tmp_path / "net.pt", source), "pdarts_cifar10", tmp_path / "net.safetensors")
+    assert not (tmp_path / "net.safetensors").exists()
+
+
+def test_another_genotype_is_named(tmp_path):
+    with pytest.raises(NaswildError, match="another genotype"):
+        convert(written(tmp_path / "net.pt", official()), "darts_v2", tmp_path / "net.safetensors")
+
+
+class Bomb:
+    """Leaves a trace if it is ever unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self):
+        return (Path.touch, (self.trace,))
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy", "pickle"])
+def test_malicious_files_run_nothing(form, tmp_path):
+    path, trace = tmp_path / "net.pt", tmp_path / "ran"
+    content = {"state_dict": official(), "extra": Bomb(trace)}
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(content, protocol=2))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
+    with pytest.raises(NaswildError, match="refused"):
+        convert(path, "pdarts_cifar10", tmp_path / "net.safetensors")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("length", [0, 3, 1000, 30000])
+def test_truncated_files_are_refused(length, tmp_path):
+    buffer = io.BytesIO()
+    torch.save(official(), buffer)
+    path = tmp_path / "net.pt"
+    path.write_bytes(buffer.getvalue()[:length])
+    with pytest.raises(NaswildError, match=r"net\.pt"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_flipped_bytes_give_a_clear_error_or_a_whole_table(seed, tmp_path):
+    random = np.random.default_rng(seed)
+    buffer = io.BytesIO()
+    torch.save(dict(list(official().items())[:8]), buffer, _use_new_zipfile_serialization=bool(seed % 2))
+    data = np.frombuffer(buffer.getvalue(), np.uint8).copy()
+    places = random.integers(0, min(len(data), 600), 4)
+    data[places] = random.integers(0, 256, 4)
+    path = tmp_path / "net.pt"
+    path.write_bytes(data.tobytes())
+    with suppress(NaswildError):  # anything else would be a traceback for the user
+        assert all(isinstance(v, torch.Tensor) for v in read_checkpoint(path).values())
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(NaswildError, match="does not exist"):
+        read_checkpoint(tmp_path / "none.pt")
