@@ -10,13 +10,14 @@ new keys to everything downstream, and to nothing else. Suites are unfolded into
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from benchmarks.protocol import Protocol
 from benchmarks.suite import Suite
 from benchmarks.tasks import DataSource, Subject
+from benchmarks.yamlfile import Document
 from nas.errors import NaswildError, unknown
 
 SEARCH, DATA = "search", "data"
@@ -48,6 +49,7 @@ class Plan:
     """All jobs of a suite; whatever a job needs stands before it."""
 
     suite: Suite
+    document: Document  # where the suite was read from
     run_dir: Path
     jobs: tuple[Job, ...]
 
@@ -81,7 +83,7 @@ class Plan:
         for job in reversed(self.jobs):
             if job.key in chosen:
                 chosen.update(job.needs)
-        return Plan(self.suite, self.run_dir, tuple(job for job in self.jobs if job.key in chosen))
+        return replace(self, jobs=tuple(job for job in self.jobs if job.key in chosen))
 
     @cached_property
     def chains(self) -> dict[str, float]:

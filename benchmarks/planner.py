@@ -22,7 +22,7 @@ def make_plan(suite: Suite, document: Document, run_dir: Path) -> Plan:
     """The plan of ``suite``; ``document`` is where it was read from, for errors that point at the line."""
     planner = _Planner(suite, document, run_dir)
     jobs = list(planner.unfold())
-    return Plan(suite, run_dir, (*planner.data_jobs.values(), *jobs))
+    return Plan(suite, document, run_dir, (*planner.data_jobs.values(), *jobs))
 
 
 class _Planner:

@@ -85,7 +85,7 @@ def finish(summary: Summary, screen: Console) -> None:
     from benchmarks.live import duration
     from benchmarks.publish import publish
 
-    paths = publish(summary.plan.run_dir, screen)
+    paths = publish(summary.plan, screen)
     loaded, ran, failed, blocked = summary.loaded, summary.ran, len(summary.failed), len(summary.blocked)
     counts = f"{len(summary.plan.jobs)} jobs: {loaded} loaded, {ran} run, {failed} failed, {blocked} waiting for those"
     screen.print(f"\n[bold]{summary.plan.suite.name}[/]  {counts}; {duration(summary.seconds)}", highlight=False)

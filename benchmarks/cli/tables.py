@@ -30,9 +30,9 @@ def table(
     naswild table mini --format latex > tables.tex
     naswild table runs/mini --published
     """
-    from benchmarks.store import load_results
+    from benchmarks.publish import current_results
 
-    results = load_results(find_run_dir(run))
+    results = current_results(find_run_dir(run))
     if form == "screen":
         from benchmarks.tables import print_tables
 
@@ -56,8 +56,8 @@ def report(run: Run) -> None:
     \b
     naswild report mini
     """
+    from benchmarks.publish import current_results
     from benchmarks.report import write_report
-    from benchmarks.store import load_results
 
     run_dir = find_run_dir(run)
-    typer.echo(write_report(run_dir, load_results(run_dir)))
+    typer.echo(write_report(run_dir, current_results(run_dir)))

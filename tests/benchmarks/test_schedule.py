@@ -9,6 +9,7 @@ import pytest
 from benchmarks.plan import Job, Plan
 from benchmarks.schedule import Schedule
 from benchmarks.suite import Suite
+from benchmarks.yamlfile import Document
 
 
 def _plan() -> Plan:
@@ -20,7 +21,7 @@ def _plan() -> Plan:
         Job("c", "c", "kind-b", "c", needs=("b",), seconds=5),
     )
     suite = Suite.model_validate({"name": "s", "backbones": ["x"]})
-    return Plan(suite, Path(), jobs)
+    return Plan(suite, Document(Path("s.yaml"), {}, {}), Path(), jobs)
 
 
 def test_the_longest_chain_starts_first() -> None:
