@@ -22,7 +22,8 @@ from benchmarks.statistics import (
     bootstrap_interval,
     rank_correlation,
 )
-from benchmarks.tables.measurements import PRIMARY, Measurements, Point, Setting, Task
+from benchmarks.tables.keys import Point, Setting, Task
+from benchmarks.tables.measurements import Measurements
 
 Unit = tuple[Task, Setting]
 
@@ -58,7 +59,7 @@ def targets(measured: Measurements) -> dict[str, list[Unit]]:
     found: dict[str, list[Unit]] = {}
     known = proxies(measured)
     for task in measured.tasks:
-        if task.kind in PRIMARY and not (task.kind == "classify" and task.name in known):
+        if not (task.kind == "classify" and task.name in known):
             for setting in measured.settings(task):
                 found.setdefault(f"{task.kind} {task.name}", []).append((task, setting))
     return found
@@ -92,7 +93,7 @@ def _improvement(measured: Measurements, name: str, groups: Sequence[Sequence[Un
     cells = _matrix(measured, units, lambda point: measured.backbones[point.backbone].kind == "random")
     if not len(ours) or not len(cells) or (cells.mean(axis=0) == 0).any():
         return None
-    signs = np.array([_sign(measured, unit) for unit in units])
+    signs = np.array([1.0 if measured.higher_is_better(task, measured.primary(task)) else -1.0 for task, _ in units])
 
     def score(cell_rows: Any, our_rows: Any, axis: int = -1) -> Any:
         base = cells[np.asarray(cell_rows, int)].mean(axis=axis - 1)
@@ -116,14 +117,9 @@ def _interval(score: Any, cells: np.ndarray, ours: np.ndarray) -> Interval | Non
 
 def _matrix(measured: Measurements, units: Sequence[Unit], wanted: Any) -> np.ndarray:
     """One row for each wanted network that was measured on all units: (networks, units)."""
-    columns = [measured.points(task, setting, PRIMARY[task.kind]) for task, setting in units]
+    columns = [measured.points(task, setting, measured.primary(task)) for task, setting in units]
     rows = [point for point in columns[0] if wanted(point) and all(point in column for column in columns)]
     return np.array([[column[point] for column in columns] for point in rows])
-
-
-def _sign(measured: Measurements, unit: Unit) -> float:
-    metric = measured.metric(*unit, PRIMARY[unit[0].kind])
-    return -1.0 if metric is not None and not metric.higher_is_better else 1.0
 
 
 @lru_cache(maxsize=2)
@@ -137,15 +133,16 @@ def _proxy_correlations(measured: Measurements) -> Iterator[ProxyCorrelation]:
     for proxy in measured.kind("classify"):
         if proxy.name not in known:
             continue
-        base = measured.points(proxy, measured.settings(proxy)[0], PRIMARY["classify"])
+        base = measured.points(proxy, measured.settings(proxy)[0], measured.primary(proxy))
         for units in targets(measured).values():
             for task, setting in units:
-                metric = PRIMARY[task.kind]
+                metric = measured.primary(task)
                 values = measured.points(task, setting, metric)
                 points = {
                     point: (base[point], value)
                     for point, value in values.items()
                     if point in base and measured.backbones[point.backbone].genotype is not None
                 }
-                correlation = rank_correlation([x for x, _ in points.values()], [y for _, y in points.values()])
+                sign = 1.0 if measured.higher_is_better(task, metric) else -1.0
+                correlation = rank_correlation([x for x, _ in points.values()], [sign * y for _, y in points.values()])
                 yield ProxyCorrelation(proxy, task, metric, points, correlation)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.report.axes import percent
+from benchmarks.report.axes import percent, short
 from benchmarks.report.plots import Dot, bars, lines, scatter
 from benchmarks.statistics import pareto_front
 from benchmarks.store import Result
-from benchmarks.tables.measurements import PRIMARY, Measurements, Point, Task
+from benchmarks.tables.keys import Point, Task
+from benchmarks.tables.measurements import Measurements
 from benchmarks.transfer import proxy_correlations
 from nas.draw import draw_svg
 from nas.genotype import Genotype
@@ -32,20 +33,19 @@ class Figure:
 def trade_offs(measured: Measurements) -> Iterator[Figure]:
     """The primary metric of every task against multiply-adds, the Pareto front joined."""
     for task in measured.tasks:
-        if task.kind not in PRIMARY:
-            continue
-        setting = measured.settings(task)[0]
-        points = measured.points(task, setting, PRIMARY[task.kind])
+        metric = measured.primary(task)
+        points = measured.points(task, measured.settings(task)[0], metric)
         costs = {point: cost for point in points if (cost := _macs(measured, task, point)) is not None}
         if len(costs) < 2:
             continue
-        front = pareto_front(list(costs.values()), [points[point] for point in costs])
+        values = [points[point] for point in costs]
+        front = pareto_front(list(costs.values()), values, measured.higher_is_better(task, metric))
         dots = [
             Dot(cost, points[point], measured.label(point), measured.backbones[point.backbone].kind, ring)
             for (point, cost), ring in zip(costs.items(), front)
         ]
-        titles = ("multiply-adds of the backbone", f"{PRIMARY[task.kind]}")
-        yield Figure(scatter(dots, titles, log_x=True), task.title)
+        titles = ("multiply-adds of the backbone", metric)
+        yield Figure(scatter(dots, titles, log_x=True, y_text=_axis_text(measured, task, metric)), task.title)
 
 
 def correlations(measured: Measurements) -> Iterator[Figure]:
@@ -60,7 +60,8 @@ def correlations(measured: Measurements) -> Iterator[Figure]:
         rank = entry.correlation
         said = f"tau {rank.kendall:+.2f}, n = {rank.n}" if rank else f"n = {len(dots)}: too few for a correlation"
         titles = (f"{entry.proxy.name} top-1 (proxy)", entry.metric)
-        yield Figure(scatter(dots, titles, x_text=percent), f"{entry.target.title}: {said}")
+        y_text = _axis_text(measured, entry.target, entry.metric)
+        yield Figure(scatter(dots, titles, x_text=percent, y_text=y_text), f"{entry.target.title}: {said}")
 
 
 def trajectories(measured: Measurements) -> Iterator[tuple[str, Figure, Figure]]:
@@ -118,6 +119,11 @@ def cells(measured: Measurements, results: Sequence[Result]) -> Iterator[Figure]
         label = ", ".join(names[digest])
         drawing = draw_svg(genotype).replace(' xmlns="http://www.w3.org/2000/svg"', "")  # not needed inside a page
         yield Figure(drawing, f"{label} [{digest}]", label)
+
+
+def _axis_text(measured: Measurements, task: Task, metric: str) -> Callable[[float], str]:
+    record = measured.metric(task, measured.settings(task)[0], metric)
+    return percent if record is None or record.unit == "fraction" else short
 
 
 def _macs(measured: Measurements, task: Task, point: Point) -> int | None:

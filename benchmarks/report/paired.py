@@ -7,7 +7,8 @@ from itertools import combinations
 
 from benchmarks.statistics import paired_difference
 from benchmarks.store import Result
-from benchmarks.tables.measurements import PRIMARY, Measurements, Point, Task
+from benchmarks.tables.keys import Point, Task
+from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.table import Block, Cell, Column, Note, Row, Table
 
 ITEMS = {"classify": "images", "detect": "images", "reid": "queries"}
@@ -42,7 +43,7 @@ def paired_table(measured: Measurements) -> Table | None:
 
 
 def _rows(measured: Measurements, task: Task) -> Iterator[Row]:
-    metric = PRIMARY.get(task.kind, "")
+    metric = measured.primary(task)
     for setting in measured.settings(task):
         first: dict[str, tuple[str, Sequence[float]]] = {}
         for name, backbone in measured.backbones.items():

@@ -11,7 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.store import Result
-from benchmarks.tables.measurements import Measurements, Point, Task
+from benchmarks.tables.keys import Point, Task
+from benchmarks.tables.measurements import Measurements
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 LARGEST_SIDE = 1400  # pixels; larger pictures are shrunk

@@ -40,21 +40,25 @@ class Dot:
 
 
 def scatter(
-    dots: Sequence[Dot], titles: tuple[str, str], log_x: bool = False, x_text: Callable[[float], str] = short
+    dots: Sequence[Dot],
+    titles: tuple[str, str],
+    log_x: bool = False,
+    x_text: Callable[[float], str] = short,
+    y_text: Callable[[float], str] = percent,
 ) -> str:
-    """Points with the fraction ``y`` in percent; the ringed ones are joined in order of x."""
+    """Points, the ringed ones joined in order of x; ``x_text`` and ``y_text`` print a value of each axis."""
     x = Scale.over([dot.x for dot in dots], LEFT, WIDTH - RIGHT, log_x)
     y = Scale.over([dot.y for dot in dots], HEIGHT - BOTTOM, TOP)
     front = sorted((dot for dot in dots if dot.ring), key=lambda dot: (dot.x, dot.y))
-    parts = [frame(x, y, titles, (x_text, percent))]
+    parts = [frame(x, y, titles, (x_text, y_text))]
     parts += [line((x(a.x), y(a.y)), (x(b.x), y(b.y)), "front") for a, b in pairwise(front)]
-    parts += [_dot(x(dot.x), y(dot.y), dot) for dot in dots]
+    parts += [_dot(x(dot.x), y(dot.y), dot, f"{y_text(dot.y)} at {x_text(dot.x)}") for dot in dots]
     parts += _labels([(x(dot.x), y(dot.y), dot.label) for dot in dots]) if len(dots) <= LABEL_LIMIT else []
     return svg(parts, f"{titles[1]} against {titles[0]}, {len(dots)} points")
 
 
-def _dot(x: float, y: float, dot: Dot) -> str:
-    tip = f"<title>{escape(dot.label)}: {percent(dot.y)} at {short(dot.x)}</title>"
+def _dot(x: float, y: float, dot: Dot, values: str) -> str:
+    tip = f"<title>{escape(dot.label)}: {values}</title>"
     shapes = {
         "searched": f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5"/>',
         "published": f'<rect x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9"/>',

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.statistics import runs_to_detect, summarize
-from benchmarks.tables.measurements import PRIMARY, Measurements, Setting, Task
+from benchmarks.tables.keys import Setting, Task
+from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.table import Block, Cell, Column, Note, Row, Table
 
 DIFFERENCES = (0.005, 0.01, 0.02, 0.05)  # absolute, as fractions: half a point to five points
@@ -36,9 +37,10 @@ def power_table(measured: Measurements) -> Table | None:
 
 
 def _rows(measured: Measurements, task: Task) -> Iterator[Row]:
-    metric = PRIMARY.get(task.kind)
-    if metric is None:
-        return
+    metric = measured.primary(task)
+    record = measured.metric(task, measured.settings(task)[0], metric)
+    if record is None or record.unit != "fraction":
+        return  # the differences below are points of percent
     for setting in measured.settings(task):
         for over, deviation in _deviations(measured, task, setting, metric):
             cells = {

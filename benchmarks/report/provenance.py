@@ -11,7 +11,8 @@ import yaml
 from benchmarks.protocol import load_protocol, protocol_names
 from benchmarks.report.plots import seconds
 from benchmarks.store import Result
-from benchmarks.tables.measurements import PRIMARY, Measurements, Point, Task
+from benchmarks.tables.keys import Point, Task
+from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.table import Block, Cell, Column, Row, Table
 
 
@@ -81,7 +82,7 @@ def results_table(measured: Measurements, results: Sequence[Result]) -> Table:
 
 
 def _row(measured: Measurements, result: Result) -> Row:
-    metric = PRIMARY.get(result.kind) or next(iter(result.metrics), None)
+    metric = measured.primary(Task.of(result)) if result.kind != "search" else ""
     value = result.metrics[metric].value if metric in result.metrics else None
     return Row(
         {

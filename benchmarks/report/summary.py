@@ -9,7 +9,8 @@ from statistics import median
 from benchmarks.report.plots import seconds
 from benchmarks.statistics import MINIMUM_PAIRS, MINIMUM_SAMPLE, Improvement
 from benchmarks.store import Result
-from benchmarks.tables.measurements import PRIMARY, Measurements, Point, Task
+from benchmarks.tables.keys import Point, Task
+from benchmarks.tables.measurements import Measurements
 from benchmarks.transfer import ProxyCorrelation, WildScore, proxy_correlations, targets, wild_scores
 
 FEW_RANDOM_CELLS = 10  # below this the baseline itself is uncertain by more than most differences
@@ -50,11 +51,12 @@ def sentences(measured: Measurements) -> Iterator[str]:
 def winners(measured: Measurements) -> Iterator[str]:
     """The best network of every task."""
     for task in measured.tasks:
-        metric = PRIMARY.get(task.kind)
-        points = measured.points(task, measured.settings(task)[0], metric) if metric is not None else {}
-        if points:
-            best = max(points, key=lambda point: points[point])
-            yield f"{task.title}: {measured.label(best)}, {metric} {100 * points[best]:.1f} %"
+        metric, setting = measured.primary(task), measured.settings(task)[0]
+        record, best = measured.metric(task, setting, metric), next(iter(measured.ranked(task)), None)
+        if record is not None and best is not None:
+            value = measured.points(task, setting, metric)[best]
+            said = f"{100 * value:.1f} %" if record.unit == "fraction" else f"{value:.4g} {record.unit}"
+            yield f"{task.title}: {measured.label(best)}, {metric} {said}"
 
 
 def doubts(measured: Measurements) -> Iterator[str]:
@@ -103,9 +105,13 @@ def _winner_sentence(measured: Measurements, entries: Sequence[ProxyCorrelation]
     if not proxy:
         return f"No cell was measured on both {first.proxy.name} and a target."
     winner = max(proxy[0].points, key=lambda point: proxy[0].points[point][0])
-    wins = sum(winner == max(entry.points, key=lambda point, e=entry: e.points[point][1]) for entry in proxy)  # type: ignore[misc]
+    wins = sum(winner == _first_cell(measured, entry) for entry in proxy)
     name = measured.label(winner)
     return f"The best cell on {first.proxy.name} ({name}) is also the best on {wins} of {len(proxy)} targets."
+
+
+def _first_cell(measured: Measurements, entry: ProxyCorrelation) -> Point:
+    return next(point for point in measured.ranked(entry.target) if point in entry.points)
 
 
 def _rank_sentence(entries: Sequence[ProxyCorrelation]) -> str:
@@ -122,8 +128,8 @@ def _rank_sentence(entries: Sequence[ProxyCorrelation]) -> str:
 
 
 def _at_chance(measured: Measurements, task: Task) -> bool:
-    metric = PRIMARY.get(task.kind)
-    if metric is None:
+    metric = measured.primary(task)
+    if not measured.higher_is_better(task, metric):
         return False
     setting = measured.settings(task)[0]
     values, chance = measured.points(task, setting, metric).values(), measured.chance(task, setting, metric)

@@ -32,7 +32,7 @@ __all__ = [
 
 
 def build_tables(results: Iterable[Result], *, published: bool = False, allow_mixed: bool = False) -> list[Table]:
-    """Classification, detection, re-identification, wild score and correlation: those for which there are results.
+    """Classification, detection, re-identification, own tasks, wild score, correlation: those that have results.
 
     With ``published`` the paper's rows are added as blocks of their own. Raises ``MixedProtocols`` where one column
     would hold results of two protocols, unless ``allow_mixed``; then every such cell is marked with its protocol.

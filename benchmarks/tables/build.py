@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.tables.classification import classification_table
 from benchmarks.tables.detection import detection_table
 from benchmarks.tables.measurements import Measurements
+from benchmarks.tables.other import other_tables
 from benchmarks.tables.published import add_published, published_only
 from benchmarks.tables.reidentification import reid_table
 from benchmarks.tables.table import Table
@@ -28,6 +29,7 @@ def build(measured: Measurements, published: bool = False) -> list[Table]:
     ):
         table = make(measured)
         tables += add(table, measured) if published and table is not None else [table]
+    tables += other_tables(measured)
     tables += [wild_table(measured), correlation_table(measured)]
     return [table for table in tables if table is not None]
 

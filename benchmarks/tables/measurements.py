@@ -7,110 +7,18 @@ keeps its own values and its own random cells, and the cells are marked.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import NamedTuple
 
 from benchmarks.statistics import Improvement, Summary, relative_improvement, summarize, summarize_seeds
 from benchmarks.store import Backbone, Metric, Result
+from benchmarks.tables.keys import PRIMARY, BestSearch, Point, Setting, Task, natural
 from nas.errors import NaswildError
-
-# How a data set is written in a head; every other one is called by its own name.
-_TITLES = {"market1501": "Market-1501", "dukemtmcreid": "DukeMTMC-reID", "msmt17": "MSMT17", "coco": "COCO"}
-PRIMARY = {"classify": "top1", "detect": "AP", "reid": "mAP"}  # the one metric that stands for a task
 
 
 class MixedProtocols(NaswildError):
     """One column of a table would hold numbers of two settings."""
-
-
-class Setting(NamedTuple):
-    """What two numbers must share to be comparable."""
-
-    protocol: str
-    version: int
-    hash: str
-    data: str
-    data_version: str
-    split: str
-
-    @classmethod
-    def of(cls, result: Result) -> Setting:
-        """The setting that produced ``result``."""
-        where = result.provenance
-        return cls(
-            result.protocol,
-            result.protocol_version,
-            result.protocol_hash,
-            where.data,
-            where.data_version,
-            where.split,
-        )
-
-    @property
-    def protocol_text(self) -> str:
-        """``retrain-mini v1 [0a1b2c3d]``: name, version, the start of the hash."""
-        return f"{self.protocol} v{self.version} [{self.hash[:8]}]"
-
-    @property
-    def data_text(self) -> str:
-        """``digits 0a1b2c3d4e5f (test)``: name, content hash, split."""
-        return f"{self.data} {self.data_version[:12]} ({self.split})"
-
-    def __str__(self) -> str:
-        return f"{self.protocol_text}, data {self.data_text}"
-
-
-class Task(NamedTuple):
-    """One task with its variant: what a column of a table, or a group of columns, is about."""
-
-    kind: str
-    name: str
-    variant: tuple[tuple[str, int | str], ...] = ()
-
-    @classmethod
-    def of(cls, result: Result) -> Task:
-        """The task that ``result`` is about."""
-        return cls(result.kind, result.task, tuple(sorted(result.variant.items())))
-
-    @property
-    def title(self) -> str:
-        """``Market-1501, parts 3``."""
-        return ", ".join([data_set_title(self.name), *(f"{key} {value}" for key, value in self.variant)])
-
-    def __str__(self) -> str:
-        return " ".join([self.kind, self.name, *(f"{key}={value}" for key, value in self.variant)])
-
-
-class BestSearch(NamedTuple):
-    """Which search of a method was best on its proxy, and of how many."""
-
-    search_seed: int
-    searches: int
-
-
-class Point(NamedTuple):
-    """One concrete network: a backbone, and which search of it."""
-
-    backbone: str
-    search_seed: int | None
-
-    @classmethod
-    def of(cls, result: Result) -> Point:
-        """The network that ``result`` is about."""
-        return cls(result.backbone.name, result.backbone.search_seed)
-
-
-def data_set_title(name: str) -> str:
-    """The name of a data set as its authors write it: ``market1501`` is Market-1501."""
-    return _TITLES.get(name, name)
-
-
-def natural(value: object) -> list[tuple[int, str]]:
-    """Sort key that reads digits as numbers: parts 3 before 12, ``random-2`` before ``random-10``."""
-    return [(int(word), "") if word.isdigit() else (-1, word) for word in re.split(r"(\d+)", str(value))]
 
 
 class Measurements:
@@ -140,6 +48,27 @@ class Measurements:
     def tasks(self) -> list[Task]:
         """Every task that was measured, sorted."""
         return sorted(self._settings, key=lambda t: (t.kind, t.name, natural(t.variant)))
+
+    def primary(self, task: Task) -> str:
+        """The metric that stands for a task; of a task of one's own the first that it reports."""
+        if task.kind in PRIMARY:
+            return PRIMARY[task.kind]
+        return next(iter(self._first_result(task).metrics))
+
+    def higher_is_better(self, task: Task, metric: str) -> bool:
+        """Which way is better, as the results say."""
+        found = (self.metric(task, setting, metric) for setting in self.settings(task))
+        return next((record.higher_is_better for record in found if record is not None), True)
+
+    def ranked(self, task: Task) -> list[Point]:
+        """All networks on the primary metric, best first, in the first setting of the task."""
+        metric = self.primary(task)
+        points = self.points(task, self.settings(task)[0], metric)
+        return sorted(points, key=lambda point: points[point], reverse=self.higher_is_better(task, metric))
+
+    def _first_result(self, task: Task) -> Result:
+        cells = self._cells[task, self.settings(task)[0]]
+        return next(iter(cells.values()))[0]
 
     def kind(self, kind: str) -> list[Task]:
         """The tasks of one kind."""
@@ -204,9 +133,8 @@ class Measurements:
         if not seeds or self.backbones[backbone].genotype is None:
             return None
         values = [summarize(v).mean for v in seeds.values()] if len(seeds) > 1 else next(iter(seeds.values()))
-        better = self.metric(task, setting, metric)
         random = self.random_values(task, setting, metric)
-        return relative_improvement(values, random, better is None or better.higher_is_better, interval)
+        return relative_improvement(values, random, self.higher_is_better(task, metric), interval)
 
     def metric(self, task: Task, setting: Setting, metric: str) -> Metric | None:
         """A record of ``metric`` in this setting, for its unit, direction and chance level."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from benchmarks.store import Result
-from benchmarks.tables.measurements import Measurements, Task
+from benchmarks.tables.keys import Task
+from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.rows import RowBuilder
 from benchmarks.tables.table import Block, Note
 

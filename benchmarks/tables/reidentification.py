@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.store import Result
 from benchmarks.tables.describe import name_cells, size_cells, size_columns
-from benchmarks.tables.measurements import Measurements, data_set_title
+from benchmarks.tables.keys import data_set_title
+from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.notes import notes
 from benchmarks.tables.rows import MetricColumn, RowBuilder
 from benchmarks.tables.table import Cell, Column, Note, Table

@@ -12,7 +12,8 @@ from functools import cached_property
 
 from benchmarks.statistics import Summary, summarize
 from benchmarks.store import Result
-from benchmarks.tables.measurements import Measurements, Setting, Task, natural
+from benchmarks.tables.keys import Setting, Task, natural
+from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.table import Block, Cell, Column, Row
 
 Variant = tuple[tuple[str, int | str], ...]

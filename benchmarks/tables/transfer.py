@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.statistics import MINIMUM_PAIRS, Improvement, Interval
-from benchmarks.tables.measurements import Measurements, data_set_title
+from benchmarks.tables.keys import data_set_title
+from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.table import Block, Cell, Column, Note, Row, Table
 from benchmarks.transfer import WildScore, proxies, proxy_correlations, targets, wild_scores
 

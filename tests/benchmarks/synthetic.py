@@ -66,8 +66,8 @@ def make_result(backbone: Backbone, kind: Any, task: str, metrics: dict[str, Met
     seed = fields.get("seed", 0)
     words = [kind, task, *map(str, variant.values()), backbone.name, str(backbone.search_seed), f"s{seed}"]
     key = "-".join([*words, fields.get("protocol_hash", "0123456789ab")])
-    protocol = {"search": "search-mini", "classify": "retrain-mini", "detect": "detect-mini", "reid": "reid-mini"}[kind]
-    split = {"search": "train", "classify": "test", "detect": "val", "reid": "query/gallery"}[kind]
+    protocol = {"classify": "retrain-mini"}.get(kind, f"{kind}-mini")
+    split = {"search": "train", "detect": "val", "reid": "query/gallery"}.get(kind, "test")
     values: dict[str, Any] = {
         "key": key,
         "suite": "mini",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
-from synthetic import backbones, classify_result, mini_results
+from synthetic import backbones, classify_result, make_result, mini_results
 
 from benchmarks.render import FORMATS, render
 from benchmarks.store import Metric, Result
@@ -173,6 +173,21 @@ def test_published_rows_never_count_as_best() -> None:
 def test_a_published_number_in_another_unit_keeps_its_unit() -> None:
     built = table("detection", mini_results(), published=True)
     assert built.blocks[-1].rows[0].cells["madds"].text == "31.4 B"
+
+
+def test_a_task_of_ones_own_gets_a_table_and_counts_as_a_target() -> None:
+    speeds = [
+        make_result(b, "latency", "phone", {"ms": Metric(value=10.0 + i, higher_is_better=False, unit="ms")})
+        for i, b in enumerate(backbones())
+    ]
+    built = table("latency", [*mini_results(), *speeds])
+    first = row(built, "pdarts@digits").cells["phone_ms"]
+    assert first.value == 10.0
+    assert first.gain is not None
+    assert first.gain > 0  # faster than the random cells
+    assert built.best(next(c for c in built.columns if c.key == "phone_ms")) == 10.0
+    wild = table("wild", [*mini_results(), *speeds])
+    assert "latency phone" in {column.key for column in wild.columns}
 
 
 def test_top5_is_left_out_where_it_says_little() -> None:
