@@ -1,6 +1,6 @@
-"""Operations of one type on several edges, stacked: one depthwise, one grouped 1x1 convolution, one normalisation.
+"""Operations of one kind on several edges, stacked: a depthwise, a grouped 1x1 convolution, a normalisation for all.
 
-The edges that leave a state read the same input, so their operations of one type differ only in their parameters. Side
+The edges that leave a state read the same input, so their operations of one kind differ only in their parameters. Side
 by side in the channel dimension they cost one kernel launch instead of one per edge. The weight of an operation in the
 mixture (Eq. 1) enters as the scale of its last batch normalisation, which has no affine parameters otherwise: weighting
 costs nothing, and the gradient of that scale is the gradient of the mixing weight.
@@ -8,11 +8,13 @@ costs nothing, and the gradient of that scale is the gradient of the mixing weig
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.search.depthwise import DepthwiseStack
+from nas.search.separable import SeparableConvolutions
 
 
 class ScaledNorm(nn.BatchNorm2d):
@@ -35,24 +37,24 @@ class ScaledNorm(nn.BatchNorm2d):
 
 
 class SeparableStack(nn.Module):
-    """Depthwise-separable convolutions of ``groups`` edges: DARTS' sep_conv (applied twice) or dil_conv (once).
+    """The separable convolutions of a state's edges: DARTS' sep_conv (applied twice) or dil_conv (once), both kernels.
 
-    ``forward(x, scale)``: ``x`` (N, C, H, W) is the state after the ReLU; returns (N, groups * C, H / stride,
-    W / stride), edge by edge, each scaled by its entry of ``scale`` (groups,).
+    ``forward(x, scale)``: ``x`` (N, C, H, W) is the state after the ReLU; returns (N, sum(groups) * C, H / stride,
+    W / stride), edge by edge for the first kernel, then for the second, each scaled by its entry of ``scale``.
     """
 
-    def __init__(self, channels: int, groups: int, kernel: int, stride: int, dilation: int, repeats: int) -> None:
+    def __init__(
+        self, channels: int, kernels: Sequence[int], groups: Sequence[int], stride: int, dilation: int, repeats: int
+    ) -> None:
         super().__init__()
-        width = channels * groups
         strides = [stride] + [1] * (repeats - 1)
-        self.depthwise = nn.ModuleList(DepthwiseStack(channels, groups, kernel, s, dilation) for s in strides)
-        self.pointwise = nn.ModuleList(nn.Conv2d(width, width, 1, groups=groups, bias=False) for _ in strides)
-        self.norms = nn.ModuleList(ScaledNorm(channels, groups) for _ in strides)
+        self.layers = nn.ModuleList(SeparableConvolutions(channels, kernels, groups, s, dilation) for s in strides)
+        self.norms = nn.ModuleList(ScaledNorm(channels, sum(groups)) for _ in strides)
 
     def forward(self, x: Tensor, scale: Tensor) -> Tensor:
         last = len(self.norms) - 1
-        for index, (depthwise, pointwise, norm) in enumerate(zip(self.depthwise, self.pointwise, self.norms)):
-            x = norm(pointwise(depthwise(x)), scale if index == last else None)
+        for index, (layer, norm) in enumerate(zip(self.layers, self.norms)):
+            x = norm(layer(x), scale if index == last else None)
             if index < last:
                 x = functional.relu(x, inplace=True)
         return x
@@ -101,21 +103,3 @@ class SkipDropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.dropout(x, self.rate) if self.active else x
-
-
-_SEPARABLE = {  # kernel, dilation, repeats
-    "sep_conv_3x3": (3, 1, 2),
-    "sep_conv_5x5": (5, 1, 2),
-    "dil_conv_3x3": (3, 2, 1),
-    "dil_conv_5x5": (5, 2, 1),
-}
-
-
-def build_stack(name: str, channels: int, groups: int, stride: int) -> nn.Module | None:
-    """The stack of an operation that has parameters, None for one without (pooling, identity, "none")."""
-    if name in _SEPARABLE:
-        kernel, dilation, repeats = _SEPARABLE[name]
-        return SeparableStack(channels, groups, kernel, stride, dilation, repeats)
-    if name == "skip_connect" and stride == 2:
-        return ReduceStack(channels, groups)
-    return None

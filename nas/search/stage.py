@@ -77,7 +77,10 @@ class Stage:
         self.tally[first + 2] += 1
 
     def means(self) -> dict[str, float]:
-        """Mean losses and accuracies of the epoch so far, of what it measured; raises :class:`NaswildError` once a loss is not finite."""
+        """Mean losses and accuracies of the epoch so far, of what it measured.
+
+        Raises :class:`NaswildError` once a loss is not finite.
+        """
         sums = dict(zip(TALLY, self.tally.tolist()))
         means = {}
         for kind in ("train", "alphas"):

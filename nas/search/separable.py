@@ -1,0 +1,114 @@
+"""Depthwise-separable convolutions of many edges as one operation that keeps nothing but its input.
+
+The depthwise results are as large as the output and quick to compute, so the backward pass computes them again. That
+takes a third of the supernet's memory away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nas.search.depthwise import depthwise, depthwise_input_gradient, depthwise_weight_gradient
+
+_convolution_backward = torch.ops.aten.convolution_backward
+
+
+class SeparableConvolutions(nn.Module):
+    """``groups[i]`` depthwise-separable convolutions with a kernel of ``kernels[i]`` pixels, side by side, no bias.
+
+    ``forward(x)``: ``x`` is (N, C, H, W), read by all of them, or (N, sum(groups) * C, H, W), an input for each.
+    Returns (N, sum(groups) * C, H / stride, W / stride). Weights are initialised as those of :class:`torch.nn.Conv2d`.
+    """
+
+    def __init__(
+        self, channels: int, kernels: Sequence[int], groups: Sequence[int], stride: int, dilation: int
+    ) -> None:
+        super().__init__()
+        self.stride, self.dilation = stride, dilation
+        self.depthwise = nn.ParameterList(
+            nn.Conv2d(channels * count, channels * count, kernel, groups=channels * count, bias=False).weight
+            for kernel, count in zip(kernels, groups)
+        )
+        width = channels * sum(groups)
+        self.pointwise = nn.Conv2d(width, width, 1, groups=sum(groups), bias=False).weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        pointwise, kernels = self.pointwise, list(self.depthwise)
+        if torch.is_autocast_enabled(x.device.type):  # a Function of its own is not cast by autocast
+            dtype = torch.get_autocast_dtype(x.device.type)
+            x, pointwise, kernels = x.to(dtype), pointwise.to(dtype), [weight.to(dtype) for weight in kernels]
+        return _Separable.apply(x, pointwise, self.stride, self.dilation, *kernels)
+
+
+class _Separable(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, pointwise: Tensor, stride: int, dilation: int, *kernels: Tensor) -> Tensor:
+        ctx.save_for_backward(x, pointwise, *kernels)
+        ctx.stride, ctx.dilation = stride, dilation
+        middle = _depthwise(x, kernels, stride, dilation)
+        return functional.conv2d(middle, pointwise, groups=_groups(pointwise))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, pointwise, *kernels = ctx.saved_tensors
+        how = (ctx.stride, ctx.dilation)
+        wants_x, wants_pointwise, _, _, *wants_kernels = ctx.needs_input_grad
+        grad = grads[0].contiguous(memory_format=torch.channels_last)
+        # Only the gradient of the pointwise weights reads the values in the middle; else any of that size will do.
+        middle = _depthwise(x, kernels, *how) if wants_pointwise else grad
+        mask = [wants_x or any(wants_kernels), wants_pointwise, False]
+        grad_middle, grad_pointwise, _ = _convolution_backward(
+            grad, middle, pointwise, None, [1, 1], [0, 0], [1, 1], False, [0, 0], _groups(pointwise), mask
+        )
+        grad_x: Tensor | None = None
+        grad_kernels: list[Tensor | None] = [None] * len(kernels)
+        if mask[0]:
+            parts = _parts(grad_middle, kernels)
+            inputs = _inputs(x, kernels)
+            grad_kernels = [
+                depthwise_weight_gradient(g, i, w, *how) if wanted else None
+                for g, i, w, wanted in zip(parts, inputs, kernels, wants_kernels)
+            ]
+            if wants_x:
+                grad_inputs = [depthwise_input_gradient(g, i, w, *how) for g, i, w in zip(parts, inputs, kernels)]
+                grad_x = _join(grad_inputs, shared=inputs[0] is x)
+        return grad_x, grad_pointwise, None, None, *grad_kernels
+
+
+def _groups(pointwise: Tensor) -> int:
+    return pointwise.shape[0] // pointwise.shape[1]
+
+
+def _depthwise(x: Tensor, kernels: Sequence[Tensor], stride: int, dilation: int) -> Tensor:
+    results = [depthwise(i, w, stride, dilation) for i, w in zip(_inputs(x, kernels), kernels)]
+    return torch.cat(results, dim=1) if len(results) > 1 else results[0]
+
+
+def _inputs(x: Tensor, kernels: Sequence[Tensor]) -> list[Tensor]:
+    """What each kernel reads: all of them ``x``, or each its own channels of it."""
+    own = x.shape[1] == sum(weight.shape[0] for weight in kernels) and len(kernels) > 1
+    return _parts(x, kernels) if own else [x] * len(kernels)
+
+
+def _parts(x: Tensor, kernels: Sequence[Tensor]) -> list[Tensor]:
+    if len(kernels) == 1:
+        return [x]
+    parts = x.split([weight.shape[0] for weight in kernels], dim=1)
+    return [part.contiguous(memory_format=torch.channels_last) for part in parts]
+
+
+def _join(gradients: Sequence[Tensor], shared: bool) -> Tensor:
+    """The gradient of the whole input: the sum where it was shared, else the parts side by side."""
+    if len(gradients) == 1:
+        return gradients[0]
+    if not shared:
+        return torch.cat(list(gradients), dim=1)
+    total = gradients[0] + gradients[1]
+    for gradient in gradients[2:]:
+        total += gradient
+    return total
