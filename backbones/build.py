@@ -11,13 +11,11 @@ import timm
 from backbones.cell_backbone import CellBackbone
 from backbones.metadata import CellArchitecture
 from backbones.pyramid import Pyramid
-from backbones.timm_backbone import TimmBackbone
+from backbones.timm_backbone import TimmBackbone, is_timm_name
 from backbones.weights import is_weights_file, read_metadata
 from nas import zoo
 from nas.errors import unknown
 from nas.genotype import Genotype
-
-_TIMM = "timm:"
 
 
 def build_backbone(
@@ -45,15 +43,11 @@ def build_backbone(
     if is_weights_file(source):
         is_cell = isinstance(read_metadata(source).architecture, CellArchitecture)
         return (CellBackbone if is_cell else TimmBackbone).from_file(source, **options)
-    if isinstance(source, str) and _is_timm(source):
+    if isinstance(source, str) and is_timm_name(source):
         return TimmBackbone(source, **options)
     if isinstance(source, str) and _is_unknown(source):
         raise unknown("backbone", source, [*zoo.names(), *timm.list_models()])
     return CellBackbone(Genotype.load(source), channels, cells, **options)
-
-
-def _is_timm(source: str) -> bool:
-    return source.startswith(_TIMM) or (source not in zoo.names() and timm.is_model(source))
 
 
 def _is_unknown(source: str) -> bool:

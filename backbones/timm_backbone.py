@@ -19,7 +19,10 @@ from backbones.probe import parameters_behind, probe
 from backbones.pyramid import STRIDES, Norm, Pyramid, take_levels, with_norm
 from backbones.unstride import unstride
 from backbones.weights import load_into, read_metadata
+from nas import zoo
 from nas.errors import NaswildError, unknown
+
+_PREFIX = "timm:"
 
 
 class Tap(NamedTuple):
@@ -67,7 +70,7 @@ class TimmBackbone(Pyramid):
         **model_options: Any,
     ) -> None:
         super().__init__()
-        self.name = name.removeprefix("timm:")
+        self.name = name.removeprefix(_PREFIX)
         self.out_indices = take_levels(out_indices, len(STRIDES), f"timm model {self.name}")
         _check(self.name, last_stride, frozen_stages)
         options = {"in_chans": in_channels, **({"drop_path_rate": drop_path} if drop_path else {}), **model_options}
@@ -153,6 +156,11 @@ class TimmBackbone(Pyramid):
     def leftover(self, key: str) -> str | None:  # noqa: ARG002 (the file is known to hold this model and nothing else)
         """The file holds the whole classification model: what the features do not take comes after them."""
         return "after the last level"
+
+
+def is_timm_name(source: str) -> bool:
+    """Whether ``source`` means a timm model: by its prefix ``timm:``, or because timm knows it and the zoo does not."""
+    return source.startswith(_PREFIX) or (source not in zoo.names() and timm.is_model(source))
 
 
 def _check(name: str, last_stride: int, frozen_stages: int) -> None:

@@ -1,0 +1,131 @@
+"""mmdet configs as data: finding one, measuring its backbone, and rewriting the channels that depend on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from backbones.metadata import CellArchitecture
+from backbones.probe import evaluating
+from backbones.timm_backbone import is_timm_name
+from backbones.weights import is_weights_file, read_metadata
+from nas import zoo
+from nas.errors import NaswildError, require, unknown
+from nas.genotype import Genotype
+
+# What a config must import so that plain mmdet tools build our backbones; it also completes an mmcv without kernels.
+CUSTOM_IMPORT = "detection.mmdet_models"
+_PROBE_SIDE = 256
+
+
+class Levels(NamedTuple):
+    """What a backbone puts out: the channels and the stride of each level."""
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def load_config(source: str) -> Any:
+    """The config in the file ``source``, or the one of this name that mmdet ships (``retinanet_r50_fpn_1x_coco``)."""
+    require("mmdet", "detection")
+    config_class = require("mmengine.config", "detection").Config
+    path = Path(source)
+    if not path.is_file():
+        if path.suffix == ".py" and path.parent != Path():
+            raise NaswildError(f"config file {source} does not exist")
+        path = _shipped(source)
+    try:
+        return config_class.fromfile(str(path))
+    except (SyntaxError, ValueError, KeyError, AttributeError, OSError, ImportError) as error:
+        raise NaswildError(f"config {path} cannot be read: {error}") from error
+
+
+def _shipped(name: str) -> Path:
+    folder = Path(str(require("mmdet", "detection").__file__)).parent / ".mim" / "configs"
+    configs = {p.stem: p for p in folder.rglob("*.py") if "_base_" not in p.parts}
+    stem = name.removeprefix("mmdet::").removesuffix(".py").split("/")[-1]
+    # The names were spelt with "_" in mmdet 2 and with "-" in mmdet 3; both find the config.
+    spelt = {key.replace("-", "_"): key for key in configs}
+    key = spelt.get(stem.replace("-", "_"))
+    if key is None:
+        raise unknown("mmdet config", stem, configs)
+    return configs[key]
+
+
+def measure(backbone: Any) -> Levels:
+    """Channels and strides of the levels that the backbone config ``backbone`` gives, found by running it once."""
+    try:
+        module = require("mmdet.registry", "detection").MODELS.build(backbone)
+    except (ImportError, KeyError, TypeError, AssertionError, ValueError) as error:
+        raise NaswildError(f"the config's own backbone {backbone.get('type')!r} cannot be built: {error}") from error
+    with evaluating(module), torch.no_grad():
+        outputs = module(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE))
+    levels = [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
+    strides = tuple(2 ** round(math.log2(_PROBE_SIDE / level.shape[-1])) for level in levels)
+    return Levels(tuple(level.shape[1] for level in levels), strides)
+
+
+def backbone_config(source: Any, *, channels: int = 48, cells: int = 14, **options: Any) -> dict[str, Any]:
+    """The mmdet config of ``source`` (anything that :func:`backbones.build_backbone` takes)."""
+    if is_weights_file(source):
+        is_cell = isinstance(read_metadata(source).architecture, CellArchitecture)
+        kind = "CellBackbone" if is_cell else "TimmBackbone"
+        return {"type": kind, "weights": str(Path(source).resolve()), **options}
+    if isinstance(source, str) and is_timm_name(source):
+        return {"type": "TimmBackbone", "name": source.removeprefix("timm:"), **options}
+    genotype = source if isinstance(source, str) and source in zoo.names() else Genotype.load(source).to_dict()
+    return {"type": "CellBackbone", "genotype": genotype, "channels": channels, "cells": cells, **options}
+
+
+def rewrite_channels(model: Any, old: Sequence[int], new: Sequence[int]) -> list[str]:
+    """Replace ``old`` by ``new`` where neck and heads of ``model`` repeat the backbone's channels; lists the changes.
+
+    Lists that begin with the channels (``neck.in_channels``, and with SSD also what the neck passes on), and a single
+    ``in_channels`` that reads the last level.
+    """
+    changes = []
+    for path, holder, key in _channel_fields(model):
+        value = holder[key]
+        if isinstance(value, list | tuple) and tuple(value[: len(old)]) == tuple(old):
+            longer = [*new, *value[len(old) :]]
+            holder[key] = longer if isinstance(value, list) else tuple(longer)
+        elif isinstance(value, int) and value == old[-1] and _reads_backbone(path, model):
+            holder[key] = new[-1]
+        else:
+            continue
+        changes.append(f"{path}: {value} -> {holder[key]}")
+    return changes
+
+
+def _channel_fields(node: Any, path: str = "model") -> Iterator[tuple[str, Any, str]]:
+    """Every ``in_channels`` and ``out_channels`` below ``node``, but for the backbone's own."""
+    if isinstance(node, dict):
+        for key, value in list(node.items()):
+            if key in ("in_channels", "in_channel", "out_channels"):
+                yield f"{path}.{key}", node, key
+            elif key != "backbone":
+                yield from _channel_fields(value, f"{path}.{key}")
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            yield from _channel_fields(value, f"{path}[{index}]")
+
+
+def _reads_backbone(path: str, model: Any) -> bool:
+    """A single number is the backbone's only where the first neck, or a head without one, takes it in."""
+    first = "model.neck[0]." if isinstance(model.get("neck"), list) else "model.neck."
+    return path.endswith(("in_channels", "in_channel")) and (path.startswith(first) or not model.get("neck"))
+
+
+@contextmanager
+def mmdet_scope() -> Iterator[None]:
+    """Within, names in a config mean mmdet's and ours, as in mmdet's own tools; imports :data:`CUSTOM_IMPORT`."""
+    require("mmdet", "detection")
+    import_module(CUSTOM_IMPORT)
+    with require("mmengine.registry", "detection").DefaultScope.overwrite_default_scope("mmdet"):
+        yield

@@ -1,0 +1,155 @@
+"""Swapping the backbone of mmdet configs: the new config is whole, runs under plain mmdet, and says what changed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import detection  # noqa: F401  (puts torchvision's kernels in the place of mmcv._ext)
+from backbones.weights import CellArchitecture, TimmArchitecture, WeightsMetadata, save_weights
+from nas import build_network
+from nas.errors import NaswildError, UnknownName
+
+pytest.importorskip("mmdet")
+
+from mmdet.testing._utils import demo_mm_inputs
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from backbones.mmdet_config import measure, mmdet_scope
+from backbones.swap import swap
+
+DETECTORS = {
+    "ssd": "ssd300_coco",
+    "retinanet": "retinanet_r50_fpn_1x_coco",
+    "fcos": "fcos_r50-caffe_fpn_gn-head_1x_coco",
+    "faster_rcnn": "faster-rcnn_r50_fpn_1x_coco",
+    "mask_rcnn": "mask-rcnn_r50_fpn_1x_coco",
+    "atss": "atss_r50_fpn_1x_coco",
+    "rtmdet": "rtmdet_tiny_8xb32-300e_coco",
+}
+SMALL = {"channels": 4, "cells": 4}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    network = build_network("darts_v2", "imagenet", 4, 4, num_classes=2)
+    metadata = WeightsMetadata(
+        architecture=CellArchitecture.of(network.body), num_classes=2, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)
+    )
+    save_weights(tmp_path / "net.safetensors", network, metadata)
+    return tmp_path / "net.safetensors"
+
+
+@pytest.mark.filterwarnings("ignore:.*num_anchors:UserWarning")
+@pytest.mark.parametrize("name", DETECTORS)
+def test_one_training_step_and_one_inference(name, tmp_path):
+    done = swap(DETECTORS[name], "pdarts_cifar10", tmp_path / "new.py", **SMALL)
+    assert any("in_channels" in change for change in done.changes)
+    cfg = Config.fromfile(str(tmp_path / "new.py"))
+    side = 300 if name == "ssd" else 96
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        from mmdet.registry import MODELS
+
+        detector = MODELS.build(_with_few_proposals(cfg.model))
+        detector.init_weights()
+        data = demo_mm_inputs(2, image_shapes=[(3, side, side)] * 2, num_classes=80, with_mask=name == "mask_rcnn")
+        losses = detector.train().forward(**detector.data_preprocessor(data, True), mode="loss")
+        loss = sum(value.mean() for key, values in losses.items() if "loss" in key for value in _each(values))
+        assert loss.isfinite()
+        loss.backward()
+        assert [n for n, p in detector.backbone.named_parameters() if p.grad is None] == []
+        with torch.no_grad():
+            (first, _) = detector.eval().forward(**detector.data_preprocessor(data, False), mode="predict")
+    assert first.pred_instances.bboxes.shape[1] == 4
+
+
+def _with_few_proposals(model):
+    if "roi_head" in model:
+        model.train_cfg.rpn_proposal.max_per_img = model.test_cfg.rpn.max_per_img = 20
+        model.train_cfg.rcnn.sampler.num = 16
+    return model
+
+
+def _each(values):
+    return values if isinstance(values, list | tuple) else [values]
+
+
+def test_levels_keep_the_strides_and_every_dependent_number_follows(tmp_path):
+    swap("ssd300_coco", "pdarts_cifar10", tmp_path / "new.py", **SMALL)
+    model = Config.fromfile(str(tmp_path / "new.py")).model
+    assert model.backbone.out_indices == (1, 2)  # strides 8 and 16, as VGG had them
+    assert model.neck.in_channels == (16, 32)
+    assert model.neck.out_channels == (16, 32, 512, 256, 256, 256)
+    assert model.bbox_head.in_channels == (16, 32, 512, 256, 256, 256)
+
+
+def test_weights_file_brings_normalisation_and_the_habits_of_the_old_backbone(weights, tmp_path):
+    swap("faster-rcnn_r50_fpn_1x_coco", str(weights), tmp_path / "new.py")
+    cfg = Config.fromfile(str(tmp_path / "new.py"))
+    assert cfg.model.data_preprocessor.mean == [25.5, 51.0, 76.5]
+    assert cfg.model.data_preprocessor.std == [102.0, 127.5, 153.0]
+    assert cfg.model.data_preprocessor.bgr_to_rgb
+    assert cfg.model.backbone.norm_eval
+    assert cfg.model.backbone.frozen_stages == 0
+    with mmdet_scope():
+        assert measure(cfg.model.backbone).channels == (4, 16, 32, 64)
+
+
+def test_fill_colour_of_expand_follows_the_mean(weights, tmp_path):
+    swap("ssd300_coco", str(weights), tmp_path / "new.py")
+    text = (tmp_path / "new.py").read_text()
+    cfg = Config.fromfile(str(tmp_path / "new.py"))
+    (expand,) = (step for step in cfg.train_pipeline if step["type"] == "Expand")
+    assert expand["mean"] == cfg.model.data_preprocessor.mean == [25.5, 51.0, 76.5]
+    assert "123.675" not in text.split("\n\n", 1)[1]
+
+
+def test_timm_models_go_in_too(tmp_path):
+    swap("retinanet_r50_fpn_1x_coco", "test_resnet", tmp_path / "a.py", norm_eval=True)
+    backbone = Config.fromfile(str(tmp_path / "a.py")).model.backbone
+    assert (backbone.type, backbone.name, backbone.norm_eval) == ("TimmBackbone", "test_resnet", True)
+    architecture = TimmArchitecture(name="test_resnet")
+    path = tmp_path / "net.safetensors"
+    save_weights(path, architecture.build(2), WeightsMetadata(architecture=architecture, num_classes=2))
+    swap("retinanet_r50_fpn_1x_coco", path, tmp_path / "b.py")
+    assert Config.fromfile(str(tmp_path / "b.py")).model.backbone.type == "TimmBackbone"
+
+
+def test_the_users_own_config_and_old_spelling_and_synced_norm(tmp_path):
+    own = tmp_path / "own.py"
+    swap("rtmdet_tiny_8xb32_300e_coco", "pdarts_cifar10", own, **SMALL)  # "_" for "-"
+    cfg = Config.fromfile(str(own))
+    assert cfg.model.backbone.norm == "SyncBN"
+    cfg.load_from = "detector.pth"
+    cfg.dump(str(own))
+    done = swap(str(own), "darts_v2", tmp_path / "again.py", **SMALL)
+    again = Config.fromfile(str(tmp_path / "again.py"))
+    assert again.load_from is None
+    assert "load_from" in str(done)
+    assert again.model.backbone.genotype == "darts_v2"
+    assert again.custom_imports.imports == ["detection.mmdet_models"]
+
+
+def test_the_file_says_what_it_is(tmp_path):
+    done = swap("atss_r50_fpn_1x_coco", "pdarts_cifar10", tmp_path / "new.py", **SMALL)
+    text = (tmp_path / "new.py").read_text()
+    assert text.startswith("# atss_r50_fpn_1x_coco with the backbone pdarts_cifar10 in the place of ResNet.")
+    assert all(f"#   {change}" in text for change in done.changes)
+
+
+@pytest.mark.parametrize(
+    ("config", "backbone", "error", "message"),
+    [
+        ("retinanet_r5O_fpn_1x_coco", "pdarts_cifar10", UnknownName, "did you mean 'retinanet_r50_fpn_1x_coco'"),
+        ("folder/none.py", "pdarts_cifar10", NaswildError, "does not exist"),
+        ("retinanet_r50_fpn_1x_coco", "pdarts_cifar1O", UnknownName, "did you mean 'pdarts_cifar10'"),
+        ("faster-rcnn_r50-caffe_c4-1x_coco", "pdarts_cifar10", NaswildError, "shared_head"),
+        ("detectors_cascade-rcnn_r50_1x_coco", "pdarts_cifar10", NaswildError, "levels at strides"),
+    ],
+)
+def test_what_cannot_be_swapped_is_said_and_nothing_is_written(config, backbone, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        swap(config, backbone, tmp_path / "new.py", **SMALL)
+    assert not (tmp_path / "new.py").exists()
