@@ -33,7 +33,7 @@ class Display:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._overall = self._progress.add_task("all jobs", total=total, completed=done, state="")
+        self._overall = self._progress.add_task("all jobs", total=total, completed=done, state="loading libraries")
 
     def __enter__(self) -> Display:
         self._progress.start()

@@ -8,7 +8,7 @@ Schema (version 1), every field of it, is the five models below.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,25 +109,29 @@ def save_result(run_dir: Path, result: Result) -> Path:
     return path
 
 
-def load_results(run_dir: Path) -> list[Result]:
-    """All results of a run, by job name.
+def load_results(run_dir: Path, holding: str = "") -> list[Result]:
+    """All results of a run whose job name holds a text, by job name; the others' files are not opened.
 
     Raises:
         StoreError: a file is damaged, or written by a newer version of this package.
     """
-    return [read_result(path) for path in result_files(run_dir)]
+    return [read_result(path) for path in result_files(run_dir, holding)]
 
 
 def find_result(run_dir: Path, key: str) -> Result | None:
     """The result with this key, or None when the job has not finished yet; raises like :func:`load_results`."""
-    for path in results_dir(run_dir).glob(f"*{key}.json"):
-        return read_result(path)
-    return None
+    found = result_files(run_dir, holding=f"{key}.json")
+    return read_result(found[0]) if found else None
 
 
-def result_files(run_dir: Path) -> Iterator[Path]:
-    """Paths of a run's result files, sorted."""
-    yield from sorted(results_dir(run_dir).glob("*.json"))
+def result_files(run_dir: Path, holding: str = "") -> list[Path]:
+    """Paths of a run's result files whose name holds a text, sorted."""
+    folder = results_dir(run_dir)
+    if not folder.is_dir():
+        return []
+    every = os.listdir(folder)  # noqa: PTH208 - names, not paths: a store may hold 100,000 of them
+    names = sorted(name for name in every if name.endswith(".json") and holding in name)
+    return [folder / name for name in names if not name.startswith(".")]
 
 
 def read_result(path: Path) -> Result:

@@ -32,9 +32,8 @@ def list_results(
     from benchmarks.store import load_results
 
     table = Table("job", "metrics", "seconds", box=None, header_style="bold")
-    for result in load_results(find_run_dir(run)):
-        if text in result.job:
-            table.add_row(escape(result.job), headline(result.metrics), f"{result.cost.seconds:.1f}")
+    for result in load_results(find_run_dir(run), holding=text):
+        table.add_row(escape(result.job), headline(result.metrics), f"{result.cost.seconds:.1f}")
     console().print(table)
 
 
@@ -49,10 +48,11 @@ def show_result(
     \b
     naswild results show mini 6c8f8400a568
     """
-    from benchmarks.store import load_results
+    from benchmarks.store import find_result, result_files
     from nas.errors import unknown
 
-    results = {result.key: result for result in load_results(find_run_dir(run))}
-    if key not in results:
-        raise unknown("result", key, results)
-    typer.echo(results[key].model_dump_json(indent=1))
+    folder = find_run_dir(run)
+    result = find_result(folder, key)
+    if result is None:
+        raise unknown("result", key, (path.stem.rpartition("-")[2] for path in result_files(folder)))
+    typer.echo(result.model_dump_json(indent=1))

@@ -86,8 +86,9 @@ def finish(summary: Summary, screen: Console) -> None:
     from benchmarks.publish import publish
 
     paths = publish(summary.plan, screen)
-    loaded, ran, failed, blocked = summary.loaded, summary.ran, len(summary.failed), len(summary.blocked)
-    counts = f"{len(summary.plan.jobs)} jobs: {loaded} loaded, {ran} run, {failed} failed, {blocked} waiting for those"
+    failed, blocked = len(summary.failed), len(summary.blocked)
+    counts = f"{len(summary.plan.jobs)} jobs: {summary.loaded} loaded, {summary.ran} run"
+    counts += f", [red]{failed} failed[/], {blocked} waiting for those" if failed else ""
     screen.print(f"\n[bold]{summary.plan.suite.name}[/]  {counts}; {duration(summary.seconds)}", highlight=False)
     for path in paths:
         screen.print(f"  {path}", highlight=False, soft_wrap=True)

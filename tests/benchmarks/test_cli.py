@@ -82,7 +82,7 @@ def test_run_then_list_show_and_dry_run(toy_suite: Callable[..., Path], tmp_path
     suite = str(toy_suite())
     done = naswild("run", suite, "--slots", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "10 jobs: 0 loaded, 10 run, 0 failed" in done.stdout
+    assert "10 jobs: 0 loaded, 10 run;" in done.stdout
     assert (tmp_path / "runs" / "toy" / "results.csv").exists()
     again = naswild("run", suite, "--dry-run", cwd=tmp_path)
     assert "0 of 10 jobs to run" in again.stdout
