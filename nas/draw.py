@@ -96,7 +96,8 @@ def _picture(genotype: Genotype) -> tuple[list[Shape], float, float]:
         layout = lay_out(cell)
         first, last = layout.top_and_bottom()
         shapes.append(Heading(MARGIN, top + 12, f"{name}: {_summary(cell)}"))
-        shapes += _cell(cell, layout, MARGIN, top + HEADING - first)
+        # A lane that several readers share is drawn once: twice would be darker.
+        shapes += dict.fromkeys(_cell(cell, layout, MARGIN, top + HEADING - first))
         width = max(width, layout.width + 2 * MARGIN)
         top += HEADING + last - first + CELL_GAP
     return shapes, width, top - CELL_GAP + MARGIN

@@ -19,7 +19,7 @@ from benchmarks.tables.table import Cell, Column, Table
 STYLES = {"mean": "italic", "best": "italic", "chance": "dim", "published": "cyan"}
 HEAD_WIDTH = 9  # heads of numbers are broken into lines of this width: the numbers are no wider
 
-TEXT_WIDTH = 20  # longer names are folded
+TEXT_WIDTH = 20  # longer names are folded where the table is too wide
 
 
 def print_tables(tables: Iterable[Table], console: Console) -> None:
@@ -28,7 +28,7 @@ def print_tables(tables: Iterable[Table], console: Console) -> None:
         console.print()
         console.print(Text(table.caption, style="bold"))
         for piece in _pieces(table, console):
-            console.print(_grid(piece))
+            console.print(_grid(piece, None if _fits(piece, console, None) else TEXT_WIDTH))
         for block in table.blocks:
             if block.source:
                 console.print(Padding(Text(f"In cyan, not measured here: {block.source}", style="cyan"), (0, 0, 0, 2)))
@@ -52,18 +52,18 @@ def _pieces(table: Table, console: Console) -> Iterator[Table]:
     yield replace(table, columns=(*lead, *rest))
 
 
-def _fits(table: Table, console: Console) -> bool:
+def _fits(table: Table, console: Console, text_width: int | None = TEXT_WIDTH) -> bool:
     unlimited = console.options.update(width=10_000)
-    return Measurement.get(console, unlimited, _grid(table)).maximum <= console.width
+    return Measurement.get(console, unlimited, _grid(table, text_width)).maximum <= console.width
 
 
-def _grid(table: Table) -> RichTable:
+def _grid(table: Table, text_width: int | None) -> RichTable:
     grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, collapse_padding=True)
     for column in table.columns:
         if column.numeric:
             grid.add_column(_head(column), justify="right", no_wrap=True)
         else:
-            grid.add_column(_head(column), overflow="fold", max_width=TEXT_WIDTH)
+            grid.add_column(_head(column), overflow="fold", max_width=text_width)
     show_n = varying_n(table)
     for index, block in enumerate(table.blocks):
         if index:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.report.plots import seconds
+from benchmarks.report.provenance import computed
 from benchmarks.store import Result
 from benchmarks.tables.measurements import Measurements
 
@@ -34,12 +35,15 @@ def _code(results: Sequence[Result]) -> Iterator[Item]:
     group = "Releasing code"
     protocols = sorted({f"{r.protocol} v{r.protocol_version}" for r in results if r.protocol})
     commits = sorted({r.provenance.git for r in results if r.provenance.git})
+    dirty = " (with local changes)" if any("dirty" in commit for commit in commits) else ""
     code = (
-        ("yes", f"naswild, commit {', '.join(commits)}") if commits else ("partly", "naswild, version of the release")
+        ("yes", f"naswild, commit {', '.join(c[:12] for c in commits)}{dirty}")
+        if commits
+        else ("partly", "naswild, version of the release")
     )
     yield Item(group, "Code for the training pipeline used to evaluate the final architectures", *code)
     yield Item(group, "Code for the search space", *code)
-    seeds = sorted({result.seed for result in results})
+    seeds = sorted({result.seed for result in results if result.kind != "search"})
     yield Item(
         group,
         "Hyperparameters used for the final evaluation pipeline, and random seeds",
@@ -84,6 +88,7 @@ def _details(measured: Measurements, results: Sequence[Result]) -> Iterator[Item
 
 
 def _confounders(results: Sequence[Result]) -> tuple[str, str]:
+    results = computed(results)
     machines = {(r.provenance.machine, r.cost.device) for r in results}
     versions = {tuple(sorted(r.provenance.versions.items())) for r in results}
     if len(machines) <= 1 and len(versions) <= 1:
@@ -93,7 +98,7 @@ def _confounders(results: Sequence[Result]) -> tuple[str, str]:
 
 def _over_time(measured: Measurements) -> tuple[str, str]:
     tracked = [search for search in measured.searches if search.details.get("stages")]
-    return ("partly", f"trajectories of {len(tracked)} searches below") if tracked else ("", "")
+    return ("partly", f"trajectories of {len(tracked)} search(es) below") if tracked else ("", "")
 
 
 def _repeats(measured: Measurements) -> tuple[str, str]:

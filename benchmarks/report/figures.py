@@ -73,7 +73,9 @@ def trajectories(measured: Measurements) -> Iterator[tuple[str, Figure, Figure]]
             continue
         name = measured.label(Point.of(search))
         ends = [sum(len(stage["trajectory"]) for stage in stages[: i + 1]) for i in range(len(stages) - 1)]
-        skips = lines({"normal cell": [epoch["skips"] for epoch in epochs]}, ("epoch", "skip-connects"), ends)
+        skips = lines(
+            {"normal cell": [epoch["skips"] for epoch in epochs]}, ("epoch", "skip-connects"), ends, whole=True
+        )
         entropy = {f"{cell} cell": [mean_entropy(e["alphas"][cell]) for e in epochs] for cell in epochs[0]["alphas"]}
         yield (
             name,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from markupsafe import Markup
 from benchmarks.published import paper
 from benchmarks.render.html import table_fragment
 from benchmarks.report import figures
-from benchmarks.report.checklist import checklist
+from benchmarks.report.checklist import Item, checklist
 from benchmarks.report.paired import paired_table
 from benchmarks.report.pictures import pictures
 from benchmarks.report.power import power_table
-from benchmarks.report.provenance import facts, protocol_texts, results_table
+from benchmarks.report.provenance import computed, facts, protocol_texts, results_table
 from benchmarks.report.samples import samples
 from benchmarks.report.summary import doubts, sentences, tiles, winners
 from benchmarks.store import Result
@@ -49,12 +50,16 @@ def render_page(run_dir: Path, results: Sequence[Result], published: bool = Fals
         "costs": figures.cost_bars(results),
         "cost_parts": list(figures.KINDS.values()),
         "further": [_markup(t) for t in (power_table(measured), paired_table(measured)) if t is not None],
-        "checklist": list(checklist(measured, results)) if results else [],
+        "checklist": _by_group(checklist(measured, results)) if results else [],
         "protocols": list(protocol_texts(results)),
-        "facts": list(facts(results)) if results else [],
+        "facts": list(facts(results)) if computed(results) else [],
         "results": _markup(results_table(measured, results)),
     }
     return _environment().get_template("report.html.j2").render(context)
+
+
+def _by_group(items: Iterable[Item]) -> list[tuple[str, list[Item]]]:
+    return [(group, list(members)) for group, members in groupby(items, key=lambda item: item.group)]
 
 
 def _environment() -> Environment:

@@ -90,19 +90,26 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
 
 
 def lines(
-    series: Mapping[str, Sequence[float]], titles: tuple[str, str], boundaries: Sequence[int] = (), label: str = ""
+    series: Mapping[str, Sequence[float]], titles: tuple[str, str], boundaries: Sequence[int] = (), whole: bool = False
 ) -> str:
-    """Lines over epochs 1, 2, ...; ``boundaries`` are the epochs after which a new stage begins."""
+    """Lines over epochs 1, 2, ...; ``boundaries`` are the epochs after which a new stage begins.
+
+    ``whole`` is for counts: the axis starts at 0 and has whole numbers only.
+    """
     length = max(len(values) for values in series.values())
     x = Scale(1, max(length, 2), LEFT, WIDTH - RIGHT)
     every = [value for values in series.values() for value in values]
-    y = Scale.over([0.0, *every], HEIGHT - BOTTOM, TOP, margin=0.04)
-    parts = [frame(x, y, titles, (short, short))]
+    y = Scale.over([0.0, 2.0, *every] if whole else every, HEIGHT - BOTTOM, TOP)
+    parts = [frame(x, y, titles, (short, _whole if whole else short))]
     parts += [line((x(b + 0.5), TOP), (x(b + 0.5), HEIGHT - BOTTOM), "stage") for b in boundaries]
     for style, (name, values) in zip(LINE_STYLES * (1 + len(series) // len(LINE_STYLES)), series.items()):
         points = " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in enumerate(values, start=1))
         parts.append(f'<polyline class="line {style}" points="{points}"><title>{escape(name)}</title></polyline>')
-    return svg(parts, label or f"{titles[1]} over {titles[0]}: {', '.join(series)}")
+    return svg(parts, f"{titles[1]} over {titles[0]}: {', '.join(series)}")
+
+
+def _whole(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) else ""
 
 
 def bars(rows: Mapping[str, Mapping[str, float]], parts: Sequence[str], label: str) -> str:

@@ -51,15 +51,21 @@ def _text(name: str, version: int, recipe: Mapping[str, Any] | None) -> str:
 
 def facts(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
     """(what, which) pairs: everything that must be the same for two tables to be the same."""
+    results = computed(results)
     where = [result.provenance for result in results]
     yield "commit", ", ".join(sorted({p.git for p in where if p.git})) or "unknown"
     yield "machine", "; ".join(sorted({p.machine for p in where}))
-    yield "device", ", ".join(sorted({result.cost.device for result in results}))
+    yield "device", "; ".join(sorted({result.cost.device for result in results}))
     libraries = sorted({item for p in where for item in p.versions.items()})
     yield "libraries", ", ".join(f"{name} {version}" for name, version in libraries)
     data = sorted({(p.data, p.split, p.data_version) for p in where if p.data})
     yield "data", "; ".join(f"{name} ({split}) {version}" for name, split, version in data)
     yield "made", f"{min(p.created for p in where)} to {max(p.created for p in where)}"
+
+
+def computed(results: Sequence[Result]) -> list[Result]:
+    """All results but the drawing of random cells, which measures nothing, on no data."""
+    return [r for r in results if r.kind != "search" or r.backbone.kind != "random"]
 
 
 def results_table(measured: Measurements, results: Sequence[Result]) -> Table:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.report.plots import seconds
+from benchmarks.report.provenance import computed
 from benchmarks.statistics import MINIMUM_PAIRS, MINIMUM_SAMPLE, Improvement
 from benchmarks.store import Result
 from benchmarks.tables.keys import Point, Task
@@ -34,7 +35,7 @@ def tiles(measured: Measurements, results: Sequence[Result]) -> Iterator[Tile]:
     if ranks:
         yield Tile("proxy to target", f"{median(ranks):+.2f}", f"median Kendall tau over {len(ranks)} targets")
     yield Tile("networks", str(_networks(measured)), f"{len(measured.results)} measurements")
-    yield Tile("computing time", seconds(sum(r.cost.seconds for r in results)), ", ".join(_devices(results)))
+    yield Tile("computing time", seconds(sum(r.cost.seconds for r in results)), "; ".join(_devices(results)))
 
 
 def sentences(measured: Measurements) -> Iterator[str]:
@@ -141,4 +142,4 @@ def _networks(measured: Measurements) -> int:
 
 
 def _devices(results: Sequence[Result]) -> list[str]:
-    return sorted({result.cost.device for result in results})
+    return sorted({result.cost.device for result in computed(results)})

@@ -27,9 +27,10 @@ def notes(builder: RowBuilder, blocks: Sequence[Block]) -> tuple[Note, ...]:
 def cost_note(measured: Measurements, results: Sequence[Result]) -> Iterator[Note]:
     """What the search cost counts, and on which device."""
     names = {result.backbone.name for result in results}
-    devices = sorted({search.cost.device for search in measured.searches if search.backbone.name in names})
+    searches = [s for s in measured.searches if s.backbone.name in names and s.backbone.kind == "searched"]
+    devices = sorted({search.cost.device for search in searches})
     if devices:
-        yield Note(f"Search cost: wall-clock time of one search, all attempts added up, on {', '.join(devices)}.")
+        yield Note(f"Search cost: wall-clock time of one search, all attempts added up, on {'; '.join(devices)}.")
 
 
 def _protocols(builder: RowBuilder, tasks: Sequence[Task]) -> Iterator[Note]:
