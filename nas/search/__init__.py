@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nas.search.derive import alternatives, derive, prune
+    from nas.search.derivation import alternatives, derive, prune
     from nas.search.methods import Method, default_recipe, method_names, register_method, search
     from nas.search.outcome import SearchOutcome, StageOutcome
     from nas.search.random import random_genotype
@@ -20,11 +20,11 @@ _HOME = {
     "SearchOutcome": "outcome",
     "SearchRecipe": "recipe",
     "StageOutcome": "outcome",
-    "alternatives": "derive",
+    "alternatives": "derivation",
     "default_recipe": "methods",
-    "derive": "derive",
+    "derive": "derivation",
     "method_names": "methods",
-    "prune": "derive",
+    "prune": "derivation",
     "random_genotype": "random",
     "register_method": "methods",
     "search": "methods",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from nas.progress import Progress, Report
 from nas.search.data import SearchData
-from nas.search.derive import derive
+from nas.search.derivation import derive
 from nas.search.outcome import EpochRecord, count_operations, leading_operations
 from nas.search.stage import Stage
 from nas.search.steps import Rules, accuracy, alphas_step, joint_step, weights_step

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nas.genotype import INPUTS
 from nas.operations import SEARCH_SPACE
 from nas.search.space import EDGES, edges_out_of
 from nas.search.stacks import ReduceStack, ScaledNorm, SeparableStack, SkipDropout
@@ -18,59 +19,57 @@ POOLING = ("max_pool_3x3", "avg_pool_3x3")
 SKIP = "skip_connect"
 KERNEL = {"sep_conv_3x3": 3, "sep_conv_5x5": 5, "dil_conv_3x3": 3, "dil_conv_5x5": 5}
 
-# Mixing weights of one state's edges: a vector for each kind of stack ("sep", "dil", "skip"), in the stack's order, and
-# a matrix (edges, pools) for "pool".
+# Mixing weights of one state's edges. For each kind of stack ("sep", "dil", "skip") a vector in the order of its blocks
+# of channels; for "shared" a matrix (edges, operations), zero where an edge lacks the operation.
 StateWeights = Mapping[str, Tensor]
 
 
 class Members:
     """Which edges of a state have which operation; it orders the stacks and the mixing weights alike.
 
-    ``edges[name]`` are positions among the state's edges. ``kinds`` maps each kind of stack to its operations.
+    ``edges[name]`` are positions among the state's edges. ``kinds`` maps each kind of stack to its operations, and
+    "shared" to those whose output is the same for all edges: pooling and, at stride 1, the identity.
     """
 
-    def __init__(self, operations: Sequence[Sequence[str]]) -> None:
+    def __init__(self, operations: Sequence[Sequence[str]], stride: int) -> None:
+        self.operations = operations
         self.count = len(operations)
         self.edges = {
             name: found
             for name in SEARCH_SPACE[1:]
             if (found := [edge for edge, names in enumerate(operations) if name in names])
         }
-        kinds = {"sep": SEPARABLE, "dil": DILATED, "skip": (SKIP,), "pool": POOLING}
+        shared = POOLING if stride == 2 else (SKIP, *POOLING)
+        kinds = {"sep": SEPARABLE, "dil": DILATED, "skip": (SKIP,), "shared": shared}
         self.kinds = {
             kind: present for kind, names in kinds.items() if (present := [n for n in names if n in self.edges])
         }
 
-    def order(self, kind: str) -> list[int]:
-        """The edge that each block of channels of a stack belongs to."""
-        return [edge for name in self.kinds[kind] for edge in self.edges[name]]
+    def blocks(self, kind: str) -> list[tuple[int, str]]:
+        """(edge, operation) of each mixing weight of ``kind``, which for a stack is each block of its channels."""
+        if kind == "shared":
+            return [(edge, name) for edge in range(self.count) for name in self.kinds[kind]]
+        return [(edge, name) for name in self.kinds[kind] for edge in self.edges[name]]
 
 
 class Routing:
-    """Sorts a cell's (14, k) mixing weights by state and kind of stack, in one lookup for all cells of a kind."""
+    """Sorts a cell's (14, k) mixing weights by state and kind, in one lookup that all cells of the same kind share."""
 
-    def __init__(self, operations: Sequence[Sequence[str]]) -> None:
+    def __init__(self, operations: Sequence[Sequence[str]], reduction: bool) -> None:
         width = len(operations[0])
         nowhere = len(operations) * width  # the position of a zero that is appended to the weights
         self.index: list[int] = []
         self.layout: list[dict[str, tuple[int, ...]]] = []
         for state in range(EDGES[-1].node):
             edges = edges_out_of(state)
-            members = Members([operations[edge] for edge in edges])
-
-            def place(edge: int, name: str, edges: list[int] = edges) -> int:
-                names = operations[edges[edge]]
-                return edges[edge] * width + names.index(name) if name in names else nowhere
-
+            members = Members([operations[edge] for edge in edges], stride_of(state, reduction))
             shapes: dict[str, tuple[int, ...]] = {}
             for kind, names in members.kinds.items():
-                if kind == "pool":
-                    places = [place(edge, name) for edge in range(members.count) for name in names]
-                    shapes[kind] = (members.count, len(names))
-                else:
-                    places = [place(edge, name) for name in names for edge in members.edges[name]]
-                    shapes[kind] = (len(places),)
-                self.index += places
+                blocks = members.blocks(kind)
+                shapes[kind] = (members.count, len(names)) if kind == "shared" else (len(blocks),)
+                for local, name in blocks:
+                    present = operations[edges[local]]
+                    self.index.append(edges[local] * width + present.index(name) if name in present else nowhere)
             self.layout.append(shapes)
 
     def split(self, weights: Tensor, index: Tensor) -> list[StateWeights]:
@@ -79,6 +78,11 @@ class Routing:
         sizes = [torch.Size(shape).numel() for shapes in self.layout for shape in shapes.values()]
         parts = iter(flat.split(sizes))
         return [{kind: next(parts).view(shape) for kind, shape in shapes.items()} for shapes in self.layout]
+
+
+def stride_of(state: int, reduction: bool) -> int:
+    """Stride of the edges that leave ``state``: 2 from the inputs of a reduction cell."""
+    return 2 if reduction and state < INPUTS else 1
 
 
 class StateEdges(nn.Module):
@@ -95,7 +99,7 @@ class StateEdges(nn.Module):
         self, operations: Sequence[Sequence[str]], channels: int, stride: int, dropout: SkipDropout | None
     ) -> None:
         super().__init__()
-        self.members, self.stride, self.dropout = Members(operations), stride, dropout
+        self.members, self.stride, self.dropout = Members(operations, stride), stride, dropout
         kinds = self.members.kinds
         self.stacks = nn.ModuleDict()
         for kind, dilation, repeats in (("sep", 1, 2), ("dil", 2, 1)):
@@ -103,9 +107,9 @@ class StateEdges(nn.Module):
                 kernels = [KERNEL[name] for name in kinds[kind]]
                 groups = [len(self.members.edges[name]) for name in kinds[kind]]
                 self.stacks[kind] = SeparableStack(channels, kernels, groups, stride, dilation, repeats)
-        if "skip" in kinds and stride == 2:
+        if SKIP in self.members.edges and stride == 2:
             self.stacks["skip"] = ReduceStack(channels, len(self.members.edges[SKIP]))
-        self.norms = nn.ModuleDict({name: ScaledNorm(channels) for name in kinds.get("pool", [])})
+        self.norms = nn.ModuleDict({name: ScaledNorm(channels) for name in POOLING if name in self.members.edges})
 
     def forward(self, x: Tensor, weights: StateWeights) -> list[list[Tensor]]:
         """``x`` (N, C, H, W) -> for each edge the terms that add up to its mixed operation."""
@@ -115,34 +119,43 @@ class StateEdges(nn.Module):
             for kind, stack in self.stacks.items():
                 out = stack(active, weights[kind])
                 self._distribute(self._drop(out) if kind == "skip" else out, kind, terms)
-        if "skip" in self.members.kinds and "skip" not in self.stacks:
-            self._skip(x, weights["skip"], terms)
-        if self.norms:
-            self._pool(x, weights["pool"], terms)
+        identity = self.stride == 1 and SKIP in self.members.edges
+        if identity and self._drops:
+            self._distribute(self._dropped_identities(x, weights["skip"]), "skip", terms)
+        if "shared" in self.members.kinds:
+            self._share(x, identity, weights["shared"], terms)
         return terms
 
-    def _distribute(self, out: Tensor, kind: str, terms: list[list[Tensor]]) -> None:
-        order = self.members.order(kind)
-        for edge, part in zip(order, out.chunk(len(order), dim=1)):
-            terms[edge].append(part)
+    @property
+    def _drops(self) -> bool:
+        return self.dropout is not None and self.dropout.active
 
     def _drop(self, x: Tensor) -> Tensor:
         return x if self.dropout is None else self.dropout(x)
 
-    def _skip(self, x: Tensor, weights: Tensor, terms: list[list[Tensor]]) -> None:
-        """Identities: each edge has a dropout mask of its own."""
-        for edge, weight in zip(self.members.order("skip"), weights.unbind()):
-            terms[edge].append(self._drop(x) * weight)
+    def _distribute(self, out: Tensor, kind: str, terms: list[list[Tensor]]) -> None:
+        blocks = self.members.blocks(kind)
+        for (edge, _), part in zip(blocks, out.chunk(len(blocks), dim=1)):
+            terms[edge].append(part)
 
-    def _pool(self, x: Tensor, weights: Tensor, terms: list[list[Tensor]]) -> None:
-        """Pooling is the same for all edges, which only weight it differently: (edges, pools) x (pools, values)."""
-        pooled = []
-        for name, norm in self.norms.items():
-            if name == "max_pool_3x3":
-                pooled.append(norm(functional.max_pool2d(x, 3, self.stride, padding=1)))
-            else:
-                pooled.append(norm(functional.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)))
-        stacked = torch.stack([p.permute(0, 2, 3, 1) for p in pooled])
+    def _dropped_identities(self, x: Tensor, weights: Tensor) -> Tensor:
+        """The input once per edge, each with a mask of its own: (N, edges * C, H, W)."""
+        dropped = self._drop(torch.cat([x] * len(weights), dim=1))
+        return dropped * weights[:, None].expand(-1, x.shape[1]).reshape(1, -1, 1, 1)
+
+    def _share(self, x: Tensor, identity: bool, weights: Tensor, terms: list[list[Tensor]]) -> None:
+        """What is the same for all edges is computed once and weighted: (edges, operations) x (operations, values)."""
+        outputs = [x] if identity and not self._drops else []
+        weights = weights[:, 1:] if identity and self._drops else weights
+        outputs += [norm(self._pool(name, x)) for name, norm in self.norms.items()]
+        if not outputs:
+            return
+        stacked = torch.stack([out.permute(0, 2, 3, 1) for out in outputs])
         mixed = (weights @ stacked.flatten(1)).view(-1, *stacked.shape[1:])
         for edge, part in enumerate(mixed.permute(0, 1, 4, 2, 3).unbind()):
             terms[edge].append(part)
+
+    def _pool(self, name: str, x: Tensor) -> Tensor:
+        if name == "max_pool_3x3":
+            return functional.max_pool2d(x, 3, self.stride, padding=1)
+        return functional.avg_pool2d(x, 3, self.stride, padding=1, count_include_pad=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from nas.search.data import SearchData
-from nas.search.derive import alternatives, derive, prune
+from nas.search.derivation import alternatives, derive, prune
 from nas.search.journal import Journal
 from nas.search.loop import search_stage
 from nas.search.outcome import SearchOutcome, StageOutcome, count_survivors, leading_operations

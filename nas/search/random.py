@@ -8,7 +8,7 @@ import time
 from nas.errors import NaswildError
 from nas.genotype import CellSpec, Edge, Genotype
 from nas.operations import SEARCH_SPACE
-from nas.search.derive import INPUTS_PER_NODE
+from nas.search.derivation import INPUTS_PER_NODE
 from nas.search.outcome import SearchOutcome
 from nas.search.recipe import SearchRecipe
 from nas.search.space import CONCAT

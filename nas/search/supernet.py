@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from nas.operations import FactorizedReduce, ReLUConvBN
 from nas.search.architecture import Mixture
-from nas.search.mixed import Routing, StateEdges, StateWeights
+from nas.search.mixed import Routing, StateEdges, StateWeights, stride_of
 from nas.search.recipe import SearchRecipe
 from nas.search.space import CELLS, CONCAT, EDGES, OperationSets, edges_out_of
 from nas.search.stacks import SkipDropout
@@ -45,7 +45,7 @@ class SearchCell(nn.Module):
         self.dropout = SkipDropout()
         self.states = nn.ModuleList()
         for state in range(CONCAT[-1]):
-            stride = 2 if reduction and state < CONCAT[0] else 1
+            stride = stride_of(state, reduction)
             dropout = self.dropout if stride == 1 or recipe.skip_dropout_on == "all" else None
             names = [operations[edge] for edge in edges_out_of(state)]
             self.states.append(StateEdges(names, channels // recipe.partial, stride, dropout))
@@ -106,7 +106,7 @@ class Supernet(nn.Module):
         self, operations: OperationSets, channels: int, cells: int, num_classes: int, recipe: SearchRecipe
     ) -> None:
         super().__init__()
-        self.routing = {cell: Routing(operations[cell]) for cell in CELLS}
+        self.routing = {cell: Routing(operations[cell], reduction=cell == "reduce") for cell in CELLS}
         for cell in CELLS:
             self.register_buffer(f"{cell}_index", torch.tensor(self.routing[cell].index), persistent=False)
         self.stem, width = _build_stem(recipe.stem, channels)

@@ -1,0 +1,90 @@
+"""Supernets in pairs: the plain definition and ours with the same parameters, in double precision."""
+
+import pytest
+import torch
+
+from benchmarks.speed.plain_supernet import PlainSupernet
+from nas.operations import SEARCH_SPACE
+from nas.search.mixed import KERNEL
+from nas.search.recipe import SearchRecipe
+from nas.search.space import CELLS, EDGES, edges_out_of
+from nas.search.supernet import Supernet
+
+
+def correspondence(plain, fast):
+    """(name, plain tensor, our tensor, the rows of ours that stand for it) for every parameter and statistic."""
+    yield from _same(plain.stem, fast.stem)
+    yield from _same(plain.classifier, fast.classifier)
+    for p, f in zip(plain.cells, fast.cells):
+        yield from _same(p.preprocess0, f.preprocess0)
+        yield from _same(p.preprocess1, f.preprocess1)
+        for state, ours in enumerate(f.states):
+            edges = edges_out_of(state)
+            for kind, names in ours.members.kinds.items():
+                for block, (local, name) in enumerate(ours.members.blocks(kind)):
+                    if name in ours.members.operations[local]:
+                        theirs = next(op for op in p.edges[edges[local]].operations if op.name == name)
+                        place = ours.members.edges[name].index(local)
+                        yield from _operation(theirs, ours, kind, name, names.index(name), place, block)
+
+
+def _same(plain, fast):
+    for (name, p), (_, f) in zip(plain.named_parameters(), fast.named_parameters(), strict=True):
+        yield name, p, f, slice(None)
+    for (name, p), (_, f) in zip(plain.named_buffers(), fast.named_buffers(), strict=True):
+        if "num_batches" not in name:
+            yield name, p, f, slice(None)
+
+
+def _statistics(plain, fast, rows):
+    yield "running_mean", plain.running_mean, fast.running_mean, rows
+    yield "running_var", plain.running_var, fast.running_var, rows
+
+
+def _operation(theirs, ours, kind, name, number, place, block):
+    if name in ours.norms:
+        yield from _statistics(theirs.norm, ours.norms[name], slice(None))
+    elif kind == "skip" and ours.stride == 2:
+        stack, op = ours.stacks["skip"], theirs.operation
+        c = op.norm.num_features
+        yield "even", op.even.weight, stack.even.weight, slice(place * (c // 2), (place + 1) * (c // 2))
+        yield "odd", op.odd.weight, stack.odd.weight, slice(place * (c - c // 2), (place + 1) * (c - c // 2))
+        yield from _statistics(op.norm, stack.norm, slice(place * c, (place + 1) * c))
+    elif name in KERNEL:
+        stack = ours.stacks[kind]
+        for repeat, (layer, norm) in enumerate(zip(stack.layers, stack.norms)):
+            depthwise, pointwise, plain_norm = list(theirs.operation)[4 * repeat + 1 : 4 * repeat + 4]
+            c = plain_norm.num_features
+            yield "depthwise", depthwise.weight, layer.depthwise[number], slice(place * c, (place + 1) * c)
+            yield "pointwise", pointwise.weight, layer.pointwise, slice(block * c, (block + 1) * c)
+            yield from _statistics(plain_norm, norm, slice(block * c, (block + 1) * c))
+
+
+@pytest.fixture
+def pair():
+    """``pair(operations, channels, cells)`` -> (plain, ours): the same parameters, double precision."""
+
+    def build(operations, channels=4, cells=3, recipe=None):
+        torch.manual_seed(0)
+        plain = PlainSupernet(operations, channels, cells, 5).double()
+        fast = Supernet(operations, channels, cells, 5, recipe or SearchRecipe()).double()
+        with torch.no_grad():
+            for _, p, f, rows in correspondence(plain, fast):
+                f[rows].copy_(p)
+        return plain, fast
+
+    build.correspondence = correspondence
+    return build
+
+
+@pytest.fixture(params=["stage 1", "stage 2", "stage 3"])
+def stage_operations(request):
+    """Operation sets of a stage: all eight, or five or three that differ from edge to edge."""
+    keep = {"stage 1": 8, "stage 2": 5, "stage 3": 3}[request.param]
+    draw = torch.Generator().manual_seed(keep)
+    return {
+        cell: tuple(
+            tuple(SEARCH_SPACE[i] for i in sorted(torch.randperm(8, generator=draw)[:keep].tolist())) for _ in EDGES
+        )
+        for cell in CELLS
+    }
