@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 from benchmarks.plan import Job
 from benchmarks.provenance import graphics_cards, processors
 from benchmarks.worker import Message, RunContext, run_in_child
+from nas.errors import NaswildError
 
 THREADS = 1  # of arithmetic in one job; more would change the last bits of results
 # Libraries that read their number of threads from the environment, once, when they are loaded.
@@ -41,6 +43,9 @@ class Engine(Protocol):
 
     def start(self, job: Job) -> None:
         """Begin a job."""
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The value of ``function(*arguments)``, computed where jobs run."""
 
     def events(self, timeout: float) -> list[Event]:
         """What has happened since the last call; waits up to ``timeout`` seconds for something to happen."""
@@ -103,15 +108,22 @@ class LocalEngine:
         self._running.append(_Running(job, process, channel, lifeline, device))
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The value of ``function(*arguments)`` computed in a process of its own; see :func:`_answer`."""
-        ours, theirs = self._processes.Pipe()
-        process = self._processes.Process(target=_answer, args=(theirs, function, arguments), daemon=True)
+        """The value of ``function(*arguments)``, or the error it raises, computed in a process of its own."""
+        ours, theirs = self._processes.Pipe(duplex=False)
+        process = self._processes.Process(target=_answer, args=(theirs, function, arguments))
         process.start()
         theirs.close()
         try:
-            return ours.recv()
-        finally:
+            value, error = ours.recv()
+        except EOFError:
             process.join()
+            raise NaswildError(f"cannot look for what is missing: {_cause(process.exitcode)}") from None
+        finally:
+            process.kill()
+            process.join()
+        if error is not None:
+            raise error
+        return value
 
     def events(self, timeout: float) -> list[Event]:
         """Messages of the running jobs and the deaths of their processes, in order."""
@@ -159,7 +171,11 @@ class LocalEngine:
 
 
 def _answer(channel: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    channel.send(function(*arguments))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        channel.send((function(*arguments), None))
+    except Exception as error:  # noqa: BLE001 - raised again by the caller
+        channel.send((None, error))
 
 
 def _cause(exitcode: int | None) -> str:

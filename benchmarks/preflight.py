@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.engine import LocalEngine
+from benchmarks.engine import Engine
 from benchmarks.plan import DATA, Job
 from benchmarks.tasks import Assignment, get_task
 from benchmarks.tasks.registry import import_extensions
@@ -12,7 +12,7 @@ from benchmarks.worker import RunContext
 from nas.errors import NaswildError
 
 
-def require_nothing_missing(engine: LocalEngine, jobs: Sequence[Job], context: RunContext) -> None:
+def require_nothing_missing(engine: Engine, jobs: Sequence[Job], context: RunContext) -> None:
     """Raise :class:`NaswildError` with everything that the user has to put right first."""
     missing = engine.call(find_missing, jobs, context)
     if missing:
