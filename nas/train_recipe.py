@@ -82,7 +82,7 @@ class Execution(_Frozen):
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     accumulate: PositiveInt = 1  # parts of each process's batch that are computed one after the other
-    channels_last: bool = True
+    channels_last: bool = True  # order of the pixels in memory, and on a CPU depthwise gradients that are quick in it
     compile: bool = False
     workers: int = Field(default=4, ge=0)  # processes that decode images of sets too large for memory
     checkpoint_seconds: float = Field(default=30.0, ge=0)  # 0: after every step

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from nas.attempts import Attempts
+from nas.depthwise import quicken_depthwise
 from nas.evaluate import BATCH, Score, tally
 from nas.images import Images
 from nas.loading import Loader
@@ -82,6 +83,7 @@ def open_run(
     network.to(fabric.device)
     if execution.channels_last:
         network.to(memory_format=torch.channels_last)
+        quicken_depthwise(network)
     plain_optimizer = _sgd(network, recipe)
     state = TrainState(
         network,
