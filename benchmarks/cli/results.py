@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -56,3 +57,24 @@ def show_result(
     if result is None:
         raise unknown("result", key, (path.stem.rpartition("-")[2] for path in result_files(folder)))
     typer.echo(result.model_dump_json(indent=1))
+
+
+@app.command("merge")
+def merge(
+    into: Annotated[Path, typer.Argument(help="Run directory that gets them.")],
+    sources: Annotated[list[Path], typer.Argument(help="Run directories that they come from.")],
+) -> None:
+    """Bring the results of other run directories into one; results that contradict each other are refused.
+
+    Run the suite afterwards: it loads what came in, and its tables show all seeds.
+
+    Example:
+
+    \b
+    naswild results merge runs/mini ~/from-other-machine/runs/mini
+    """
+    from benchmarks.merge import merge_results
+
+    for source in sources:
+        merged = merge_results(into, source)
+        typer.echo(f"{source}: {merged.added} added, {merged.known} known already")

@@ -1,4 +1,4 @@
-"""A small suite of toy jobs, written where a test wants it."""
+"""What several tests of the harness use: a small suite of toy jobs, and a result."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from benchmarks.store import Backbone, Cost, Metric, Provenance, Result
 
 SUITE = """\
 name: toy
@@ -43,3 +45,28 @@ def toy_suite(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def make_result() -> Callable[..., Result]:
+    return _result
+
+
+def _result(key: str = "0123456789ab", value: float = 0.5) -> Result:
+    return Result(
+        key=key,
+        suite="mini",
+        job=f"classify-digits-{key}",
+        kind="classify",
+        task="digits",
+        backbone=Backbone(name="darts_v2", kind="published"),
+        protocol="retrain-mini",
+        protocol_hash="cafe",
+        protocol_version=1,
+        seed=0,
+        metrics={"top1": Metric(value=value, chance=0.1)},
+        cost=Cost(seconds=1.0, device="cpu"),
+        provenance=Provenance(
+            versions={}, machine="test", data="digits", data_version="1", split="test", created="2025-01-01T00:00:00Z"
+        ),
+    )

@@ -22,6 +22,7 @@ COMMANDS = (
     "doctor",
     "results list",
     "results show",
+    "results merge",
     "zoo list",
     "zoo show",
     "data make",

@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.store import (
-    Backbone,
-    Cost,
-    Metric,
-    Provenance,
-    Result,
-    StoreError,
-    find_result,
-    load_results,
-    save_result,
-)
+from benchmarks.store import Metric, Result, StoreError, find_result, load_results, save_result
+
+MakeResult = Callable[..., Result]
 
 
-def make_result(key: str = "0123456789ab", value: float = 0.5) -> Result:
-    return Result(
-        key=key,
-        suite="mini",
-        job=f"classify-digits-{key}",
-        kind="classify",
-        task="digits",
-        backbone=Backbone(name="darts_v2", kind="published"),
-        protocol="retrain-mini",
-        protocol_hash="cafe",
-        protocol_version=1,
-        seed=0,
-        metrics={"top1": Metric(value=value, chance=0.1)},
-        cost=Cost(seconds=1.0, device="cpu"),
-        provenance=Provenance(
-            versions={}, machine="test", data="digits", data_version="1", split="test", created="2025-01-01T00:00:00Z"
-        ),
-    )
-
-
-def test_a_saved_result_loads_equal_and_is_found_by_its_key(tmp_path: Path) -> None:
+def test_a_saved_result_loads_equal_and_is_found_by_its_key(tmp_path: Path, make_result: MakeResult) -> None:
     first, second = make_result("a" * 12), make_result("b" * 12, value=0.75)
     save_result(tmp_path, second)
     save_result(tmp_path, first)
@@ -55,14 +28,14 @@ def test_a_run_without_results_is_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"key": "x"}'])
-def test_a_damaged_file_is_named_with_the_way_out(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_is_named_with_the_way_out(tmp_path: Path, damage: str, make_result: MakeResult) -> None:
     path = save_result(tmp_path, make_result())
     path.write_text(damage)
     with pytest.raises(StoreError, match=r"0123456789ab\.json: not a valid result .*delete the file"):
         load_results(tmp_path)
 
 
-def test_a_result_of_a_newer_schema_is_refused(tmp_path: Path) -> None:
+def test_a_result_of_a_newer_schema_is_refused(tmp_path: Path, make_result: MakeResult) -> None:
     path = save_result(tmp_path, make_result())
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
     with pytest.raises(StoreError, match="schema version 99"):
