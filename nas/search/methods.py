@@ -32,12 +32,15 @@ class Method:
     run: Run
 
 
-# name -> module, function, summary; the module is imported when the method is first asked for.
+# name -> module, its default recipe and function, a summary; the module is imported when the method is asked for.
 _BUILT_IN = {
-    "pdarts": ("pdarts", "search_pdarts", "P-DARTS: progressive stages, regularised skip-connects"),
-    "darts": ("darts", "search_darts", "DARTS, first order"),
-    "darts2": ("darts", "search_darts2", "DARTS, second order"),
-    "random": ("random", "search_random", "a random cell of the same space"),
+    "pdarts": ("pdarts", "DEFAULTS", "search_pdarts", "P-DARTS: progressive stages, regularised skip-connects"),
+    "darts": ("darts", "DEFAULTS", "search_darts", "DARTS, first order"),
+    "darts2": ("darts", "DEFAULTS", "search_darts2", "DARTS, second order"),
+    "pcdarts": ("pcdarts", "DEFAULTS", "search_pcdarts", "PC-DARTS: partial channels, edge normalisation"),
+    "snas": ("sampled", "SNAS_DEFAULTS", "search_snas", "SNAS: sampled architectures, one level"),
+    "gdas": ("sampled", "GDAS_DEFAULTS", "search_gdas", "GDAS: sampled single operations, two levels"),
+    "random": ("random", "DEFAULTS", "search_random", "a random cell of the same space"),
 }
 _REGISTERED: dict[str, Method] = {}
 
@@ -61,9 +64,9 @@ def get_method(name: str) -> Method:
         return _REGISTERED[name]
     if name not in _BUILT_IN:
         raise unknown("search method", name, method_names())
-    home, function, summary = _BUILT_IN[name]
+    home, recipe, function, summary = _BUILT_IN[name]
     module = import_module(f"nas.search.{home}")
-    return Method(name, summary, module.DEFAULTS, getattr(module, function))
+    return Method(name, summary, getattr(module, recipe), getattr(module, function))
 
 
 def default_recipe(method: str, **changes: Any) -> SearchRecipe:
