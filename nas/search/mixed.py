@@ -99,7 +99,8 @@ class StateEdges(nn.Module):
         self, operations: Sequence[Sequence[str]], channels: int, stride: int, dropout: SkipDropout | None
     ) -> None:
         super().__init__()
-        self.members, self.stride, self.dropout = Members(operations, stride), stride, dropout
+        self.channels, self.stride, self.dropout = channels, stride, dropout
+        self.members = Members(operations, stride)
         kinds = self.members.kinds
         self.stacks = nn.ModuleDict()
         for kind, dilation, repeats in (("sep", 1, 2), ("dil", 2, 1)):
@@ -118,10 +119,10 @@ class StateEdges(nn.Module):
             active = functional.relu(x)
             for kind, stack in self.stacks.items():
                 out = stack(active, weights[kind])
-                self._distribute(self._drop(out) if kind == "skip" else out, kind, terms)
+                self._distribute([self._drop(out)] if kind == "skip" else out, kind, terms)
         identity = self.stride == 1 and SKIP in self.members.edges
         if identity and self._drops:
-            self._distribute(self._dropped_identities(x, weights["skip"]), "skip", terms)
+            self._distribute([self._dropped_identities(x, weights["skip"])], "skip", terms)
         if "shared" in self.members.kinds:
             self._share(x, identity, weights["shared"], terms)
         return terms
@@ -133,9 +134,10 @@ class StateEdges(nn.Module):
     def _drop(self, x: Tensor) -> Tensor:
         return x if self.dropout is None else self.dropout(x)
 
-    def _distribute(self, out: Tensor, kind: str, terms: list[list[Tensor]]) -> None:
-        blocks = self.members.blocks(kind)
-        for (edge, _), part in zip(blocks, out.chunk(len(blocks), dim=1)):
+    def _distribute(self, pieces: list[Tensor], kind: str, terms: list[list[Tensor]]) -> None:
+        """Give each edge its block of channels."""
+        parts = [part for piece in pieces for part in piece.split(self.channels, dim=1)]
+        for (edge, _), part in zip(self.members.blocks(kind), parts):
             terms[edge].append(part)
 
     def _dropped_identities(self, x: Tensor, weights: Tensor) -> Tensor:

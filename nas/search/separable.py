@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from nas.search.depthwise import depthwise, depthwise_input_gradient, depthwise_weight_gradient
@@ -18,31 +18,20 @@ from nas.search.depthwise import depthwise, depthwise_input_gradient, depthwise_
 _convolution_backward = torch.ops.aten.convolution_backward
 
 
-class SeparableConvolutions(nn.Module):
-    """``groups[i]`` depthwise-separable convolutions with a kernel of ``kernels[i]`` pixels, side by side, no bias.
+def separable(x: Tensor, kernels: Sequence[Tensor], pointwise: Tensor, stride: int, dilation: int) -> Tensor:
+    """Several depthwise-separable convolutions side by side, without bias.
 
-    ``forward(x)``: ``x`` is (N, C, H, W), read by all of them, or (N, sum(groups) * C, H, W), an input for each.
-    Returns (N, sum(groups) * C, H / stride, W / stride). Weights are initialised as those of :class:`torch.nn.Conv2d`.
+    Each of the ``kernels`` (groups_i * C, 1, k_i, k_i) makes groups_i convolutions of C channels; ``pointwise`` is
+    (groups * C, C, 1, 1) with groups the sum of them. ``x`` is (N, C, H, W), read by all, or (N, groups * C, H, W), an
+    input for each. Returns (N, groups * C, H / stride, W / stride).
     """
-
-    def __init__(
-        self, channels: int, kernels: Sequence[int], groups: Sequence[int], stride: int, dilation: int
-    ) -> None:
-        super().__init__()
-        self.stride, self.dilation = stride, dilation
-        self.depthwise = nn.ParameterList(
-            nn.Conv2d(channels * count, channels * count, kernel, groups=channels * count, bias=False).weight
-            for kernel, count in zip(kernels, groups)
-        )
-        width = channels * sum(groups)
-        self.pointwise = nn.Conv2d(width, width, 1, groups=sum(groups), bias=False).weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        pointwise, kernels = self.pointwise, list(self.depthwise)
-        if torch.is_autocast_enabled(x.device.type):  # a Function of its own is not cast by autocast
-            dtype = torch.get_autocast_dtype(x.device.type)
-            x, pointwise, kernels = x.to(dtype), pointwise.to(dtype), [weight.to(dtype) for weight in kernels]
-        return _Separable.apply(x, pointwise, self.stride, self.dilation, *kernels)
+    device = x.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(
+        device
+    ):  # a Function of its own is not cast by autocast
+        dtype = torch.get_autocast_dtype(device)
+        x, pointwise, kernels = x.to(dtype), pointwise.to(dtype), [weight.to(dtype) for weight in kernels]
+    return _Separable.apply(x, pointwise, stride, dilation, *kernels)
 
 
 class _Separable(torch.autograd.Function):
@@ -61,15 +50,24 @@ class _Separable(torch.autograd.Function):
         grad = grads[0].contiguous(memory_format=torch.channels_last)
         # Only the gradient of the pointwise weights reads the values in the middle; else any of that size will do.
         middle = _depthwise(x, kernels, *how) if wants_pointwise else grad
-        mask = [wants_x or any(wants_kernels), wants_pointwise, False]
+        wants_middle = wants_x or any(wants_kernels)
         grad_middle, grad_pointwise, _ = _convolution_backward(
-            grad, middle, pointwise, None, [1, 1], [0, 0], [1, 1], False, [0, 0], _groups(pointwise), mask
+            grad,
+            middle,
+            pointwise,
+            None,
+            [1, 1],
+            [0, 0],
+            [1, 1],
+            False,
+            [0, 0],
+            _groups(pointwise),
+            [wants_middle, wants_pointwise, False],
         )
         grad_x: Tensor | None = None
         grad_kernels: list[Tensor | None] = [None] * len(kernels)
-        if mask[0]:
-            parts = _parts(grad_middle, kernels)
-            inputs = _inputs(x, kernels)
+        if wants_middle:
+            parts, inputs = _parts(grad_middle, kernels), _inputs(x, kernels)
             grad_kernels = [
                 depthwise_weight_gradient(g, i, w, *how) if wanted else None
                 for g, i, w, wanted in zip(parts, inputs, kernels, wants_kernels)
@@ -91,7 +89,7 @@ def _depthwise(x: Tensor, kernels: Sequence[Tensor], stride: int, dilation: int)
 
 def _inputs(x: Tensor, kernels: Sequence[Tensor]) -> list[Tensor]:
     """What each kernel reads: all of them ``x``, or each its own channels of it."""
-    own = x.shape[1] == sum(weight.shape[0] for weight in kernels) and len(kernels) > 1
+    own = len(kernels) > 1 and x.shape[1] == sum(weight.shape[0] for weight in kernels)
     return _parts(x, kernels) if own else [x] * len(kernels)
 
 

@@ -14,57 +14,107 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.search.separable import SeparableConvolutions
+from nas.search.separable import separable
+
+# On a CPU a stack is computed in pieces whose tensors fit into the cache of a core; on a GPU, in one piece.
+PIECE_BYTES = 2**20
 
 
 class ScaledNorm(nn.BatchNorm2d):
     """Batch normalisation without affine parameters, times a given scale per group of channels.
 
-    ``forward(x, scale)``: ``x`` (N, groups * C, H, W); ``scale`` (groups,) or None for 1.
+    ``forward(x, scale)``: ``x`` (N, groups * C, H, W); ``scale`` (groups,) or None for 1. ``x`` may hold a part of the
+    channels, from ``first`` on.
     """
 
     def __init__(self, channels: int, groups: int = 1) -> None:
         super().__init__(channels * groups, affine=False)
         self.channels = channels
 
-    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, scale: Tensor | None = None, first: int = 0) -> Tensor:
         if scale is not None:
             # Materialised: the channels_last backward of batch_norm reads an expanded weight as if it were contiguous.
             scale = scale[:, None].repeat(1, self.channels).reshape(-1)
-        return functional.batch_norm(
-            x, self.running_mean, self.running_var, scale, None, self.training, self.momentum or 0.0, self.eps
-        )
+        mean, variance = self.running_mean, self.running_var
+        if x.shape[1] != self.num_features and mean is not None and variance is not None:
+            mean, variance = mean.narrow(0, first, x.shape[1]), variance.narrow(0, first, x.shape[1])
+        return functional.batch_norm(x, mean, variance, scale, None, self.training, self.momentum or 0.0, self.eps)
 
 
 class SeparableStack(nn.Module):
-    """The separable convolutions of a state's edges: DARTS' sep_conv (applied twice) or dil_conv (once), both kernels.
+    """The separable convolutions of a state's edges: DARTS' sep_conv (applied twice) or dil_conv (once).
 
-    ``forward(x, scale)``: ``x`` (N, C, H, W) is the state after the ReLU; returns (N, sum(groups) * C, H / stride,
-    W / stride), edge by edge for the first kernel, then for the second, each scaled by its entry of ``scale``.
+    ``groups[i]`` edges have the kernel ``kernels[i]``. ``forward(x, scale)``: ``x`` (N, C, H, W) is the state after the
+    ReLU, ``scale`` (sum(groups),) the mixing weights, for the first kernel's edges, then for the second's. Returns the
+    weighted outputs in this order, as a list of pieces (N, some edges * C, H / stride, W / stride).
     """
 
     def __init__(
         self, channels: int, kernels: Sequence[int], groups: Sequence[int], stride: int, dilation: int, repeats: int
     ) -> None:
         super().__init__()
-        strides = [stride] + [1] * (repeats - 1)
-        self.layers = nn.ModuleList(SeparableConvolutions(channels, kernels, groups, s, dilation) for s in strides)
-        self.norms = nn.ModuleList(ScaledNorm(channels, sum(groups)) for _ in strides)
+        self.channels, self.groups, self.dilation = channels, tuple(groups), dilation
+        self.strides = [stride] + [1] * (repeats - 1)
+        width = channels * sum(groups)
+        self.depthwise = nn.ModuleList(_depthwise_weights(channels, kernels, groups) for _ in self.strides)
+        self.pointwise = nn.ParameterList(
+            nn.Conv2d(width, width, 1, groups=sum(groups), bias=False).weight for _ in self.strides
+        )
+        self.norms = nn.ModuleList(ScaledNorm(channels, sum(groups)) for _ in self.strides)
 
-    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
-        last = len(self.norms) - 1
-        for index, (layer, norm) in enumerate(zip(self.layers, self.norms)):
-            x = norm(layer(x), scale if index == last else None)
-            if index < last:
-                x = functional.relu(x, inplace=True)
-        return x
+    def forward(self, x: Tensor, scale: Tensor) -> list[Tensor]:
+        pieces = self._pieces(x)
+        sizes = [sum(piece) for piece in pieces]
+        widths = [size * self.channels for size in sizes]
+        kernels = [self._split_kernels(layer, pieces) for layer in range(len(self.strides))]
+        pointwise = [weight.split(widths) for weight in self.pointwise]
+        outputs, first = [], 0
+        for number, weights in enumerate(scale.split(sizes)):
+            out = x
+            for layer, (stride, norm) in enumerate(zip(self.strides, self.norms)):
+                last = layer == len(self.strides) - 1
+                out = separable(out, kernels[layer][number], pointwise[layer][number], stride, self.dilation)
+                out = norm(out, weights if last else None, first)
+                out = out if last else functional.relu(out, inplace=True)
+            outputs.append(out)
+            first += widths[number]
+        return outputs
+
+    def _pieces(self, x: Tensor) -> list[tuple[int, ...]]:
+        """How many edges of each kernel every piece holds."""
+        size = x.numel() // self.strides[0] ** 2 * x.element_size()
+        at_once = max(PIECE_BYTES // size, 1)
+        if x.device.type != "cpu" or sum(self.groups) <= at_once:
+            return [self.groups]
+        pieces = []
+        for kernel, groups in enumerate(self.groups):
+            for start in range(0, groups, at_once):
+                piece = [0] * len(self.groups)
+                piece[kernel] = min(at_once, groups - start)
+                pieces.append(tuple(piece))
+        return pieces
+
+    def _split_kernels(self, layer: int, pieces: Sequence[Sequence[int]]) -> list[list[Tensor]]:
+        """The depthwise weights of each piece, one tensor per kernel that it has."""
+        weights: list[Tensor] = list(self.depthwise[layer].parameters())
+        split = [
+            weight.split([piece[kernel] * self.channels for piece in pieces]) for kernel, weight in enumerate(weights)
+        ]
+        return [[parts[number] for parts in split if len(parts[number])] for number in range(len(pieces))]
+
+
+def _depthwise_weights(channels: int, kernels: Sequence[int], groups: Sequence[int]) -> nn.ParameterList:
+    """One (groups * C, 1, k, k) tensor per kernel, initialised as :class:`torch.nn.Conv2d`."""
+    widths = [channels * count for count in groups]
+    return nn.ParameterList(
+        nn.Conv2d(width, width, kernel, groups=width, bias=False).weight for kernel, width in zip(kernels, widths)
+    )
 
 
 class ReduceStack(nn.Module):
     """Strided skip-connects of ``groups`` edges: two 1x1 convolutions with stride 2, the second shifted by a pixel.
 
-    ``forward(x, scale)``: ``x`` (N, C, H, W) is the state after the ReLU; returns (N, groups * C, H / 2, W / 2), like
-    :class:`SeparableStack`.
+    ``forward(x, scale)``: ``x`` (N, C, H, W) is the state after the ReLU; returns (N, groups * C, H / 2, W / 2).
     """
 
     def __init__(self, channels: int, groups: int) -> None:

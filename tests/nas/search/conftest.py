@@ -52,11 +52,11 @@ def _operation(theirs, ours, kind, name, number, place, block):
         yield from _statistics(op.norm, stack.norm, slice(place * c, (place + 1) * c))
     elif name in KERNEL:
         stack = ours.stacks[kind]
-        for repeat, (layer, norm) in enumerate(zip(stack.layers, stack.norms)):
+        for repeat, norm in enumerate(stack.norms):
             depthwise, pointwise, plain_norm = list(theirs.operation)[4 * repeat + 1 : 4 * repeat + 4]
             c = plain_norm.num_features
-            yield "depthwise", depthwise.weight, layer.depthwise[number], slice(place * c, (place + 1) * c)
-            yield "pointwise", pointwise.weight, layer.pointwise, slice(block * c, (block + 1) * c)
+            yield "depthwise", depthwise.weight, stack.depthwise[repeat][number], slice(place * c, (place + 1) * c)
+            yield "pointwise", pointwise.weight, stack.pointwise[repeat], slice(block * c, (block + 1) * c)
             yield from _statistics(plain_norm, norm, slice(block * c, (block + 1) * c))
 
 
