@@ -102,15 +102,16 @@ def train_classifier(
         for group in run.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, epoch)
         set_drop_path(network, drop_path_rate(recipe, epoch))
-        _train_epoch(run, epoch)
-        _close_epoch(run, epoch)
+        steps = _train_epoch(run, epoch)
+        scores = _close_epoch(run, epoch)
         if epoch + 1 == recipe.epochs or run.save_is_due:
             run.save()
+        report(Progress("train", epoch + 1, recipe.epochs, 0, steps, scores))
     return _finish(run, network)
 
 
-def _train_epoch(run: Run, epoch: int) -> None:
-    """The steps of ``epoch`` that are not done yet."""
+def _train_epoch(run: Run, epoch: int) -> int:
+    """The steps of ``epoch`` that are not done yet; returns how many the epoch has."""
     fabric, recipe, state = run.fabric, run.recipe, run.state
     parts = fabric.world_size * run.execution.accumulate
     plan = plan_epoch(len(run.train.images), recipe.batch_size, parts, seed=run.seed, epoch=epoch)
@@ -132,6 +133,7 @@ def _train_epoch(run: Run, epoch: int) -> None:
             run.save()
         run.clock.beat()
         run.report(Progress("train", epoch, recipe.epochs, state.step, len(plan), metrics))
+    return len(plan)
 
 
 def _take_step(run: Run, batches: Iterator[Batch], mine: range, size: int, epoch: int, step: int) -> None:
@@ -189,8 +191,8 @@ def _running_metrics(sums: Tensor, epoch: int) -> dict[str, float]:
     return {"loss": loss / images, "top1": right / images}
 
 
-def _close_epoch(run: Run, epoch: int) -> None:
-    """Write the epoch's record: rates, training figures and the scores that are due."""
+def _close_epoch(run: Run, epoch: int) -> dict[str, float]:
+    """Write the epoch's record: rates, training figures and the scores that are due; returns the figures and scores."""
     recipe, state = run.recipe, run.state
     figures = _running_metrics(state.sums, epoch)
     record: dict[str, float] = {
@@ -209,6 +211,7 @@ def _close_epoch(run: Run, epoch: int) -> None:
         score = run.score(run.test)
         record |= {"test_top1": score.top1, "test_top5": score.top5, "test_loss": score.loss}
     state.next_epoch(record)
+    return figures | {name: value for name, value in record.items() if name.startswith(("holdout_", "test_"))}
 
 
 def _finish(run: Run, network: nn.Module) -> TrainOutcome:

@@ -13,6 +13,7 @@ from nas.evaluate import evaluate_classifier
 from nas.images import MemoryImages, channel_statistics
 from nas.progress import Progress
 from nas.proxies import Proxy
+from nas.tensorboard import tensorboard
 from nas.train import TrainingDiverged, classification_loss, new_network, train_classifier
 from nas.train_recipe import Execution, RetrainRecipe
 
@@ -126,6 +127,31 @@ def test_attempts_and_their_time_add_up(proxy, tmp_path):
     assert 1000 < outcome.seconds < 1100
     assert outcome.images_per_second > 0
     assert outcome.peak_memory_bytes > 2**20
+
+
+def test_scores_of_each_epoch_are_reported(proxy, tmp_path, uninterrupted):
+    seen: list[Progress] = []
+    train(proxy, tmp_path, report=seen.append)
+    assert [(progress.epoch, progress.step, progress.steps) for progress in seen[:4]] == [
+        (0, 1, 3),
+        (0, 2, 3),
+        (0, 3, 3),
+        (1, 0, 3),
+    ]
+    scores = [progress.metrics["test_top1"] for progress in seen if "test_top1" in progress.metrics]
+    assert scores == [record["test_top1"] for record in uninterrupted[1].history]
+    assert seen[-1].fraction == 1.0
+
+
+def test_tensorboard_holds_every_metric(proxy, tmp_path, uninterrupted):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with tensorboard(tmp_path / "board") as report:
+        train(proxy, tmp_path / "job", report=report)
+    events = event_accumulator.EventAccumulator(str(tmp_path / "board"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 3, 4, 5, 6, 6]
+    last = uninterrupted[1].history[-1]["test_top1"]
+    assert events.Scalars("train/test_top1")[-1].value == pytest.approx(last)
 
 
 def test_two_seeds_give_two_networks(proxy, tmp_path, uninterrupted):
