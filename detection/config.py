@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mmengine.config import Config
 
@@ -34,14 +34,14 @@ def build_config(
             "custom_imports": {"imports": ["detection.mmdet_models"], "allow_failed_imports": False},
             "default_scope": "mmdet",
             "work_dir": str(workdir),
-            "experiment_name": f"detect-{workdir.resolve()}",
             "randomness": {"seed": seed},
             "launcher": "pytorch" if world_size > 1 else "none",
             "resume": True,
             "model": model_config(backbone, len(data.classes), recipe),
             "train_dataloader": _train_loader(data.train, recipe, execution, seed, train_images, world_size),
             "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_begin": recipe.epochs + 1},
-            **evaluation_config(data.val, recipe, execution),
+            **evaluation_config(data.val, recipe, execution, "val"),
+            **evaluation_config(data.test or data.val, recipe, execution, "test"),
             "optim_wrapper": _optimizer(recipe),
             "param_scheduler": _schedule(recipe, train_images // min(recipe.batch_size, train_images)),
             "default_hooks": {
@@ -76,8 +76,10 @@ def model_config(backbone: dict[str, Any], num_classes: int, recipe: DetectRecip
     }
 
 
-def evaluation_config(split: CocoSplit, recipe: DetectRecipe, execution: Execution) -> dict[str, Any]:
-    """Loader, loop and metric that score a detector on ``split``."""
+def evaluation_config(
+    split: CocoSplit, recipe: DetectRecipe, execution: Execution, role: Literal["val", "test"]
+) -> dict[str, Any]:
+    """Loader, loop and metric that score a detector on ``split``, under the Runner's names for ``role``."""
     size = (recipe.input_size, recipe.input_size)
     pipeline = [
         {"type": "LoadImageFromFile"},
@@ -87,14 +89,14 @@ def evaluation_config(split: CocoSplit, recipe: DetectRecipe, execution: Executi
     ]
     workers = _workers(execution, len(split.read()["images"]))
     return {
-        "val_dataloader": {
+        f"{role}_dataloader": {
             "batch_size": execution.eval_batch_size,
             "num_workers": workers,
             "sampler": {"type": "DefaultSampler", "shuffle": False},
             "dataset": {**_dataset(split, workers), "test_mode": True, "pipeline": pipeline},
         },
-        "val_cfg": {},
-        "val_evaluator": {
+        f"{role}_cfg": {},
+        f"{role}_evaluator": {
             "type": "FastCocoMetric",
             "ann_file": str(split.annotations),
             "metric": "bbox",
@@ -156,14 +158,18 @@ def _workers(execution: Execution, images: int) -> int:
 
 
 def _optimizer(recipe: DetectRecipe) -> dict[str, Any]:
+    optimizer: dict[str, Any] = {
+        "lr": recipe.learning_rate,
+        "weight_decay": recipe.weight_decay,
+        "fused": recipe.precision == "fp32",  # a fused step unscales gradients itself, before they could be clipped
+    }
+    if recipe.optimizer == "sgd":
+        optimizer |= {"type": "SGD", "momentum": recipe.momentum}
+    else:
+        optimizer |= {"type": "AdamW", "betas": (recipe.momentum, 0.999)}
     wrapper: dict[str, Any] = {
         "type": "AmpOptimWrapper" if recipe.precision == "amp" else "OptimWrapper",
-        "optimizer": {
-            "type": "SGD",
-            "lr": recipe.learning_rate,
-            "momentum": recipe.momentum,
-            "weight_decay": recipe.weight_decay,
-        },
+        "optimizer": optimizer,
     }
     if recipe.gradient_clip is not None:
         wrapper["clip_grad"] = {"max_norm": recipe.gradient_clip}

@@ -62,7 +62,8 @@ class DetectRecipe(_Frozen):
 
     epochs: PositiveInt = 120  # passes: mmdet's SSD runs 24 epochs over a data set repeated 5 times
     batch_size: PositiveInt = 64  # over all devices (8 x 8)
-    # SGD. SSD's 0.001 for a batch of 32 is for VGG without normalisation; with it ten times as much is stable.
+    optimizer: Literal["sgd", "adamw"] = "sgd"  # SSD's; adamw is for runs of a few hundred steps
+    # SSD's 0.001 for a batch of 32 is for VGG without normalisation; with it ten times as much is stable.
     learning_rate: float = Field(default=0.02, gt=0)
     schedule: Literal["step", "cosine"] = "step"
     milestones: tuple[PositiveInt, ...] = (80, 110)  # x 0.1 each: two thirds and 11/12 of the epochs, as mmdet's 16, 22

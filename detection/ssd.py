@@ -115,7 +115,11 @@ def neck_config(plan: LevelPlan, norm: bool, depthwise: bool) -> dict[str, Any]:
 
 
 def head_config(plan: LevelPlan, num_classes: int, depthwise: bool) -> dict[str, Any]:
-    """Class scores and box offsets from each level by one 3x3 convolution each."""
+    """Class scores and box offsets from each level by one 3x3 convolution each.
+
+    The weights start near zero (as in SSDLite): a cell's output is a sum of many normalised paths, and Xavier's start
+    would turn it into scores of a size that the first hundred steps are spent on undoing.
+    """
     return {
         "type": "SSDHead",
         "in_channels": plan.channels,
@@ -132,4 +136,5 @@ def head_config(plan: LevelPlan, num_classes: int, depthwise: bool) -> dict[str,
             "max_sizes": list(plan.max_sizes),
         },
         "bbox_coder": BOX_CODER,
+        "init_cfg": {"type": "Normal", "layer": "Conv2d", "std": 0.001},
     }
