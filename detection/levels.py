@@ -84,8 +84,11 @@ def plan_levels(
 
 
 def _anchor_sizes(levels: int, input_size: int, anchors: Anchors) -> tuple[float, ...]:
-    """One size a level and one more as the last upper limit: first, then evenly from second towards last (Eq. 4)."""
-    step = (anchors.last - anchors.second) / max(levels - 2, 1)
+    """One size a level and one more as the last upper limit: first, then evenly from second towards last (Eq. 4).
+
+    The step is cut to a whole hundredth, as the released configurations do.
+    """
+    step = math.floor(round(100 * (anchors.last - anchors.second) / max(levels - 2, 1), 6)) / 100
     fractions = [anchors.first, *(anchors.second + step * i for i in range(levels))]
     return tuple(round(fraction * input_size, 2) for fraction in fractions)
 
