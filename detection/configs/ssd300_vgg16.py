@@ -1,0 +1,10 @@
+# SSD300 with VGG-16 (Liu et al. 2016), a baseline of Table 4: AP 23.2, AP50 41.2, 31.4 B multiply-adds (published, not
+# measured here). mmdetection's own config, scored by our metric: the twelve standard numbers, unrounded.
+#
+#   python tools/train.py ssd300_vgg16.py          fetches the VGG weights on its first run
+_base_ = ["mmdet::ssd/ssd300_coco.py"]
+custom_imports = dict(imports=["detection.mmdet_models"], allow_failed_imports=False)
+val_evaluator = dict(
+    _delete_=True, type="FastCocoMetric", ann_file="data/coco/annotations/instances_val2017.json", metric="bbox"
+)
+test_evaluator = val_evaluator
