@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from backbones.torchreid_import import load_torchreid
 from nas.errors import NaswildError, unknown
 
 
@@ -145,9 +146,7 @@ def _check_names(where: Path, names: Iterable[str], pattern: str) -> None:
 
 def _safe_class(name: str) -> Any:
     """torchreid's class ``name`` without its download, with sorted files."""
-    from backbones.torchreid_import import torchreid
-
-    original: Any = getattr(torchreid.reid.data.datasets.image, name)
+    original: Any = getattr(load_torchreid().data.datasets.image, name)
 
     class Safe(original):
         def download_dataset(self, dataset_dir: str, dataset_url: str | None) -> None:

@@ -47,22 +47,33 @@ class Picture:
     label: int = -1
 
 
-SMALL = {
-    "market1501": SetSize(48, 288, 30, 60, 150, distractors=30, junk=12),
-    "dukemtmcreid": SetSize(48, 288, 30, 60, 150, distractors=30),
-    "msmt17": SetSize(48, 288, 30, 60, 180, val=24),
+# "market" has as many files as the real Market-1501: 19,732 in its test folder, 2,798 distractors and 3,819 junk.
+SIZES: dict[str, dict[str, SetSize]] = {
+    "mini": {
+        "market1501": SetSize(80, 448, 20, 80, 100, distractors=20, junk=12),
+        "dukemtmcreid": SetSize(80, 448, 20, 80, 100, distractors=20),
+        "msmt17": SetSize(80, 448, 20, 80, 120, val=32),
+    },
+    "small": {
+        "market1501": SetSize(200, 1600, 60, 240, 600, distractors=120, junk=60),
+        "dukemtmcreid": SetSize(200, 1600, 60, 240, 600, distractors=120),
+        "msmt17": SetSize(200, 1600, 60, 240, 720, val=120),
+    },
+    "market": {"market1501": SetSize(751, 12936, 750, 3368, 13115, distractors=2798, junk=3819)},
 }
 
-# As many files as the real Market-1501 has: 19,732 test files, of which 2,798 show distractors and 3,819 junk.
-MARKET_COUNTS = SetSize(751, 12936, 750, 3368, 13115, distractors=2798, junk=3819)
 
+def make_reid_sets(out: Path, *, seed: int, sizes: str | Mapping[str, SetSize] = "mini") -> dict[str, Path]:
+    """Draw re-identification sets below ``out``, where torchreid looks for them, and return their folders.
 
-def make_reid_sets(out: Path, *, seed: int, sizes: Mapping[str, SetSize] = SMALL) -> dict[str, Path]:
-    """Draw each set named in ``sizes`` below ``out``, where torchreid looks for it, and return the sets' folders.
-
-    A set that is already there with the same seed, size and drawing is left as it is; one begun and not finished, or of
-    another seed, is drawn anew. Raises :class:`nas.errors.UnknownName` for a set that has no layout.
+    ``sizes`` is a name of :data:`SIZES`, or the size of each set wanted. A set that is already there with the same
+    seed, size and drawing is left as it is; one begun and not finished, or of another seed, is drawn anew. Raises
+    :class:`nas.errors.UnknownName` for a set or a size that does not exist.
     """
+    if isinstance(sizes, str):
+        if sizes not in SIZES:
+            raise unknown("size of the re-identification sets", sizes, SIZES)
+        sizes = SIZES[sizes]
     for name in sizes:
         if name not in LAYOUTS:
             raise unknown("re-identification set", name, LAYOUTS)

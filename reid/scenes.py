@@ -16,6 +16,8 @@ from reid.figures import Identity, draw_identity, draw_pose, paint
 # Real photographs that come with scikit-image; the ones that need a download are not used.
 PHOTOGRAPHS = ("astronaut", "brick", "chelsea", "coffee", "grass", "gravel", "motorcycle_left", "rocket")
 
+SOFTEN = 0.45  # contrast of the photographs: the place is out of focus, the person is not
+
 _SCALE = 2  # everything is painted at twice the size and then reduced, which smooths the edges
 
 
@@ -36,15 +38,15 @@ class Camera:
 def draw_camera(rng: Random) -> Camera:
     """A random camera: two places it looks at, its light and tint, its sharpness, how large people appear."""
     places = tuple((rng.choice(PHOTOGRAPHS), rng.random(), rng.random(), rng.uniform(0.3, 0.6)) for _ in range(2))
-    light = rng.uniform(0.6, 1.2)
-    red, green, blue = (light * rng.uniform(0.75, 1.25) for _ in range(3))
+    light = rng.uniform(0.8, 1.1)
+    red, green, blue = (light * rng.uniform(0.87, 1.13) for _ in range(3))
     return Camera(
         places=places,
         gains=(red, green, blue),
-        gamma=rng.uniform(0.75, 1.4),
-        blur=rng.uniform(0.0, 0.8),
+        gamma=rng.uniform(0.86, 1.18),
+        blur=rng.uniform(0.0, 0.6),
         noise=rng.uniform(0.0, 0.03),
-        shade=rng.uniform(-0.35, 0.35),
+        shade=rng.uniform(-0.18, 0.18),
         scale=rng.uniform(0.82, 0.95),
         quality=rng.randrange(75, 95),
     )
@@ -77,7 +79,7 @@ def empty_picture(camera: Camera, rng: Random, size: tuple[int, int]) -> Image.I
 def _photograph(name: str) -> Image.Image:
     data = Path(str(require("skimage", "reid").__file__)).parent / "data"
     found = next(data.glob(f"{name}.*"))
-    return Image.open(found).convert("RGB")
+    return ImageEnhance.Contrast(Image.open(found).convert("RGB")).enhance(SOFTEN)
 
 
 def _place(camera: Camera, rng: Random, size: tuple[int, int]) -> Image.Image:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from backbones.probe import PROBE_SIDE, parameters_behind, probe
 from backbones.pyramid import Pyramid
-from backbones.torchreid_import import torchreid
+from backbones.torchreid_import import load_torchreid
 from backbones.unstride import unstride
 from nas.errors import NaswildError, unknown
 
@@ -35,10 +35,11 @@ class TorchreidBackbone(Pyramid):
 
     def __init__(self, name: str, last_stride: int = 1) -> None:
         super().__init__()
-        known = torchreid.reid.models.__model_factory
+        models = load_torchreid().models
+        known = vars(models)["__model_factory"]
         if name not in known:
             raise unknown("torchreid model", name, known)
-        model = torchreid.reid.models.build_model(name, num_classes=1, pretrained=False, use_gpu=False)
+        model = models.build_model(name, num_classes=1, pretrained=False, use_gpu=False)
         if not hasattr(model, "featuremaps"):
             raise NaswildError(
                 f"torchreid's {name} does not give its feature map, so that PCB cannot cut it into parts"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from backbones.torchreid_import import torchreid
+from backbones.torchreid_import import load_torchreid
 from nas.errors import NaswildError
 from reid import reranking
 from reid.reranking import reranked_blocks
@@ -23,7 +23,7 @@ def published(query: torch.Tensor, gallery: torch.Tensor, **options: float) -> n
     def distance(a: torch.Tensor, b: torch.Tensor) -> np.ndarray:
         return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").numpy()
 
-    re_ranking = torchreid.reid.utils.rerank.re_ranking
+    re_ranking = load_torchreid().utils.rerank.re_ranking
     return re_ranking(distance(query, gallery), distance(query, query), distance(gallery, gallery), **options)
 
 
