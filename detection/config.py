@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from mmengine.config import Config
 
 from detection.coco_eval import MAX_DETECTIONS
@@ -35,7 +36,7 @@ def build_config(
             "default_scope": "mmdet",
             "work_dir": str(workdir),
             "randomness": {"seed": seed},
-            "launcher": "pytorch" if world_size > 1 else "none",
+            **_parallel(world_size),
             "resume": True,
             "model": model_config(backbone, len(data.classes), recipe),
             "train_dataloader": _train_loader(data.train, recipe, execution, seed, train_images, world_size),
@@ -53,6 +54,17 @@ def build_config(
             "env_cfg": {"cudnn_benchmark": False, "mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
         }
     )
+
+
+def _parallel(world_size: int) -> dict[str, Any]:
+    """How several processes share a model; on CPU mmengine must not be let to name a GPU for each."""
+    if world_size == 1:
+        return {"launcher": "none"}
+    wrapper: dict[str, Any] = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
+    return {
+        "launcher": "pytorch",
+        "model_wrapper_cfg": wrapper if torch.cuda.is_available() else wrapper | {"device_ids": None},
+    }
 
 
 def model_config(backbone: dict[str, Any], num_classes: int, recipe: DetectRecipe) -> dict[str, Any]:
@@ -195,6 +207,7 @@ def _schedule(recipe: DetectRecipe, steps_per_epoch: int) -> list[dict[str, Any]
 def _hooks(recipe: DetectRecipe, seed: int) -> list[dict[str, Any]]:
     hooks: list[dict[str, Any]] = [
         {"type": "ExactRandomness", "seed": seed},
+        {"type": "SyncBuffersHook"},  # several processes: one set of running statistics, to save and to score with
         {"type": "NumClassCheckHook"},
         {"type": "CheckInvalidLossHook", "interval": 50, "priority": "VERY_LOW"},
     ]
