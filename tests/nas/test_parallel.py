@@ -10,6 +10,7 @@ from torch import multiprocessing
 
 from nas.errors import NaswildError
 from nas.images import MemoryImages
+from nas.launch import train_in_processes
 from nas.parallel import plan_epoch
 from nas.progress import Progress
 from nas.proxies import Proxy
@@ -77,6 +78,26 @@ def test_two_processes_equal_one_that_accumulates_two_parts(two_processes, tmp_p
         assert torch.equal(first[0][name], second[0][name])
         if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):  # those count the batches seen
             torch.testing.assert_close(first[0][name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_one_program_trains_in_two_processes(two_processes, tmp_path):
+    seen: list[Progress] = []
+    options = {"processes": 2, "seed": 0, "workdir": tmp_path, "report": seen.append, "start_method": "fork"}
+    network, outcome = train_in_processes("pdarts_cifar10", noise, RECIPE, **options)
+    torchrun = torch.load(two_processes / "whole-0.pt")
+    assert outcome.top1 == torchrun[1]
+    assert [name for name, value in network.state_dict().items() if not torch.equal(value, torchrun[0][name])] == []
+    assert (seen[-1].epoch, seen[-1].metrics["test_top1"]) == (2, outcome.top1)
+
+
+def broken() -> Proxy:
+    raise NaswildError("no such data")
+
+
+def test_failure_of_a_process_is_raised(tmp_path):
+    options = {"processes": 2, "seed": 0, "workdir": tmp_path, "start_method": "fork"}
+    with pytest.raises(multiprocessing.ProcessRaisedException, match="no such data"):
+        train_in_processes("pdarts_cifar10", broken, RECIPE, **options)
 
 
 def test_two_processes_resume_to_the_same_bits(two_processes):
