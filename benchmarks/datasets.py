@@ -30,7 +30,7 @@ class _Maker:
 
 
 _MAKERS: dict[str, _Maker] = {
-    "digits-coco": _Maker("detection.compose:make_digits_coco", version=1, seconds=10.0),
+    "digits-coco": _Maker("detection.compose:make_digits_coco", version=2, seconds=10.0),
     "reid": _Maker("reid.draw:make_reid_sets", version=1, seconds=10.0),
 }
 

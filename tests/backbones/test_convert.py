@@ -261,3 +261,10 @@ def test_flipped_bytes_give_a_clear_error_or_a_whole_table(seed, tmp_path):
 def test_missing_file(tmp_path):
     with pytest.raises(NaswildError, match="does not exist"):
         read_checkpoint(tmp_path / "none.pt")
+
+
+def test_reading_a_checkpoint_leaves_what_others_allowed(tmp_path):
+    torch.serialization.add_safe_globals([np.dtype])
+    torch.save({"state_dict": {"w": torch.zeros(1)}}, tmp_path / "a.pt")
+    read_checkpoint(tmp_path / "a.pt")
+    assert np.dtype in torch.serialization.get_safe_globals()

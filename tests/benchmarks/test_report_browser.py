@@ -74,7 +74,8 @@ def test_a_phone_needs_no_sideways_scrolling_of_the_page(tmp_path: Path) -> None
 
 def run(page: Path, window: str = "1280,900") -> dict[str, str]:
     """What the page's last script noted in its title."""
-    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic"]
+    quiet += ["--no-first-run", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
     place = [f"--window-size={window}", f"--user-data-dir={page.parent / 'profile'}"]
     command = [str(CHROMIUM), *quiet, *place, "--dump-dom", page.as_uri()]
     dump = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
