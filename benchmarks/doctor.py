@@ -17,7 +17,12 @@ from benchmarks.provenance import installed_version, machine
 from nas.errors import NaswildError
 
 DATA_VARIABLE = "NASWILD_DATA"  # where the user's data sets are, for the doctor
-EXTRAS = {"detection": "SSD through mmdetection", "reid": "PCB through torchreid", "ray": "jobs on a cluster"}
+EXTRAS = {
+    "detection": "SSD through mmdetection",
+    "reid": "PCB through torchreid",
+    "export": "networks as ONNX files",
+    "ray": "jobs on a cluster",
+}
 
 
 @dataclass(frozen=True)

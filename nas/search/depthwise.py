@@ -65,13 +65,22 @@ def _trimmed_weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: in
         grad, x = _phases(grad), _phases(x)
     if weight.shape[-1] <= 3:
         return _builtin(grad, _spread(x, weight), weight, stride, 1, "weight")
-    columns = stride * (grad.shape[3] - 1) + 3
-    padded = functional.pad(x, (2, 2))
     gradient = torch.empty_like(weight)
     for j in (0, 2):  # the middle column is computed twice
-        part = _spread(padded[..., j : j + columns], weight).contiguous(memory_format=torch.channels_last)
-        gradient[..., j : j + 3] = _builtin(grad, part, weight[..., :3], stride, 1, "weight", padding=(2, 0))
+        shifted = _spread(_shifted(x, right=j == 0), weight)
+        gradient[..., j : j + 3] = _builtin(grad, shifted, weight[..., :3], stride, 1, "weight", padding=(2, 0))
     return gradient
+
+
+def _shifted(x: Tensor, right: bool) -> Tensor:
+    """``x`` with two columns of zeros on the left (which shifts it to the right) or on the right; channels_last."""
+    count, channels, height, width = x.shape
+    size = (count, channels, height, width + 2)
+    out = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    zeros, rest = (out[..., :2], out[..., 2:]) if right else (out[..., width:], out[..., :width])
+    zeros.zero_()
+    rest.copy_(x)
+    return out
 
 
 def _spread(x: Tensor, weight: Tensor) -> Tensor:
@@ -115,7 +124,8 @@ def _builtin(
 
 def _phases(x: Tensor) -> Tensor:
     """(N, C, H, W) -> (4 N, C, H / 2, W / 2): even and odd rows and columns as separate images, odd sides padded."""
-    x = functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+    if x.shape[2] % 2 or x.shape[3] % 2:  # padding by nothing would be a copy
+        x = functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
     count, channels, height, width = x.shape
     x = x.permute(0, 2, 3, 1).reshape(count, height // 2, 2, width // 2, 2, channels)
     return x.permute(2, 4, 0, 1, 3, 5).reshape(4 * count, height // 2, width // 2, channels).permute(0, 3, 1, 2)

@@ -109,7 +109,7 @@ class StateEdges(nn.Module):
                 groups = [len(self.members.edges[name]) for name in kinds[kind]]
                 self.stacks[kind] = SeparableStack(channels, kernels, groups, stride, dilation, repeats)
         if SKIP in self.members.edges and stride == 2:
-            self.stacks["skip"] = ReduceStack(channels, len(self.members.edges[SKIP]))
+            self.stacks["skip"] = ReduceStack(channels, channels, len(self.members.edges[SKIP]))
         self.norms = nn.ModuleDict({name: ScaledNorm(channels) for name in POOLING if name in self.members.edges})
 
     def forward(self, x: Tensor, weights: StateWeights) -> list[list[Tensor]]:
@@ -136,7 +136,9 @@ class StateEdges(nn.Module):
 
     def _distribute(self, pieces: list[Tensor], kind: str, terms: list[list[Tensor]]) -> None:
         """Give each edge its block of channels."""
-        parts = [part for piece in pieces for part in piece.split(self.channels, dim=1)]
+        parts: list[Tensor] = []
+        for piece in pieces:  # splitting a piece of one block would cost a copy in the backward pass
+            parts += [piece] if piece.shape[1] == self.channels else piece.split(self.channels, dim=1)
         for (edge, _), part in zip(self.members.blocks(kind), parts):
             terms[edge].append(part)
 

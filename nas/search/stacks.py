@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.search.separable import separable
+from nas.search.separable import pointwise_convolution, separable
 
 # On a CPU a stack is computed in pieces whose tensors fit into the cache of a core; on a GPU, in one piece.
 PIECE_BYTES = 2**20
@@ -114,17 +114,17 @@ def _depthwise_weights(channels: int, kernels: Sequence[int], groups: Sequence[i
 class ReduceStack(nn.Module):
     """Strided skip-connects of ``groups`` edges: two 1x1 convolutions with stride 2, the second shifted by a pixel.
 
-    ``forward(x, scale)``: ``x`` (N, C, H, W) is the state after the ReLU; returns (N, groups * C, H / 2, W / 2).
+    ``forward(x, scale)``: ``x`` (N, C_in, H, W) is the state after the ReLU; returns (N, groups * C, H / 2, W / 2).
     """
 
-    def __init__(self, channels: int, groups: int) -> None:
+    def __init__(self, channels_in: int, channels: int, groups: int = 1) -> None:
         super().__init__()
-        self.groups, self.channels = groups, channels
-        self.even = nn.Conv2d(channels, groups * (channels // 2), 1, stride=2, bias=False)
-        self.odd = nn.Conv2d(channels, groups * (channels - channels // 2), 1, stride=2, bias=False)
+        self.groups = groups
+        self.even = nn.Conv2d(channels_in, groups * (channels // 2), 1, stride=2, bias=False)
+        self.odd = nn.Conv2d(channels_in, groups * (channels - channels // 2), 1, stride=2, bias=False)
         self.norm = ScaledNorm(channels, groups)
 
-    def forward(self, x: Tensor, scale: Tensor) -> Tensor:
+    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         shifted = x[:, :, 1:, 1:]
         # An odd side has one row more at the even positions: a row of zeros brings both halves to the same size.
         pad = (0, x.shape[3] % 2, 0, x.shape[2] % 2)
@@ -137,6 +137,18 @@ class ReduceStack(nn.Module):
         else:
             joined = torch.cat([even, odd], dim=1)
         return self.norm(joined, scale)
+
+
+class Squeeze(nn.Module):
+    """What brings an input of a cell to its channels: a 1x1 convolution and a normalisation, after the ReLU."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Conv2d(channels_in, channels, 1, bias=False).weight
+        self.norm = ScaledNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(pointwise_convolution(x, self.weight))
 
 
 class SkipDropout(nn.Module):

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.operations import FactorizedReduce, ReLUConvBN
 from nas.search.architecture import Mixture
 from nas.search.mixed import Routing, StateEdges, StateWeights, stride_of
 from nas.search.recipe import SearchRecipe
 from nas.search.space import CELLS, CONCAT, EDGES, OperationSets, edges_out_of
-from nas.search.stacks import SkipDropout
+from nas.search.stacks import ReduceStack, SkipDropout, Squeeze
 
 STEM_MULTIPLIER = 3
 
@@ -39,9 +38,9 @@ class SearchCell(nn.Module):
     ) -> None:
         super().__init__()
         self.partial, self.reduction = recipe.partial, reduction
-        first = FactorizedReduce if halve_first else ReLUConvBN
-        self.preprocess0 = first(channels_in[0], channels, affine=False)
-        self.preprocess1 = ReLUConvBN(channels_in[1], channels, affine=False)
+        first = ReduceStack if halve_first else Squeeze
+        self.preprocess0 = first(channels_in[0], channels)
+        self.preprocess1 = Squeeze(channels_in[1], channels)
         self.dropout = SkipDropout()
         self.states = nn.ModuleList()
         for state in range(CONCAT[-1]):
@@ -53,7 +52,10 @@ class SearchCell(nn.Module):
     def forward(
         self, previous: Tensor, current: Tensor, weights: list[StateWeights], edges: Tensor | None = None
     ) -> Tensor:
-        """``previous`` and ``current`` are (N, C, H, W); ``edges`` (14,) weights the channels that bypass."""
+        """``previous`` and ``current``, both after the ReLU, are (N, C, H, W); returns the cell before its ReLU.
+
+        ``edges`` (14,) weights the channels that bypass the operations.
+        """
         incoming: list[list[Tensor]] = [[] for _ in range(CONCAT[-1] + 1)]
         bypassing: list[list[Tensor]] = [[] for _ in incoming]
         states = [self.preprocess0(previous), self.preprocess1(current)]
@@ -128,11 +130,14 @@ class Supernet(nn.Module):
         weights = {
             cell: self.routing[cell].split(mixture.weights[cell], self.get_buffer(f"{cell}_index")) for cell in CELLS
         }
-        previous = current = self.stem(images)
+        # Every cell begins with a ReLU of its inputs, and each output is read by two cells: it is done once, in place.
+        previous = current = functional.relu(self.stem(images), inplace=True)
         for cell in self.cells:
             kind = "reduce" if cell.reduction else "normal"
             edges = None if mixture.edges is None else mixture.edges[kind]
             previous, current = current, cell(previous, current, weights[kind], edges)
+            if cell is not self.cells[-1]:
+                current = functional.relu(current, inplace=True)
         return self.classifier(current.mean(dim=(2, 3)))
 
     def set_skip_dropout(self, rate: float) -> None:

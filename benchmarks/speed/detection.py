@@ -1,0 +1,193 @@
+"""What detection costs beside the network: COCO's evaluation, loading of images, post-processing.
+
+    python -m benchmarks.speed.detection                 # both parts
+    python -m benchmarks.speed.detection metric          # our metric against pycocotools at the size of val2017
+    python -m benchmarks.speed.detection metric --images 1000
+    python -m benchmarks.speed.detection pipeline        # an SSD320 step by step, milliseconds an image
+
+The metric is measured in processes of their own: processor time of all threads, and peak memory above what the process
+held before it began. Both engines get the same annotation file and the same detections; their twelve numbers must be
+the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+CLASSES = 80
+BOXES_PER_IMAGE = 7.3  # val2017: 36,781 boxes in 5,000 images
+DETECTIONS_PER_IMAGE = 100
+
+
+def make_case(folder: Path, images: int) -> None:
+    """Annotations and detections with the statistics of val2017: sizes over three decades, 2 % crowds, clutter."""
+    rng = np.random.default_rng(0)
+    owner = rng.integers(1, images + 1, round(images * BOXES_PER_IMAGE))
+    size = np.exp(rng.uniform(np.log(8), np.log(400), (len(owner), 2)))
+    corner = rng.uniform(0, 1, (len(owner), 2)) * np.maximum([640, 480] - size, 1)
+    boxes, labels = np.hstack([corner, size]).round(2), rng.integers(1, CLASSES + 1, len(owner))
+    entries = [
+        {
+            "id": i + 1,
+            "image_id": int(owner[i]),
+            "category_id": int(labels[i]),
+            "bbox": boxes[i].tolist(),
+            "area": float(boxes[i, 2] * boxes[i, 3] * 0.6),
+            "iscrowd": int(rng.random() < 0.02),
+        }
+        for i in range(len(owner))
+    ]
+    truth = {
+        "images": [{"id": i, "width": 640, "height": 480, "file_name": f"{i}.jpg"} for i in range(1, images + 1)],
+        "categories": [{"id": i, "name": f"class {i}"} for i in range(1, CLASSES + 1)],
+        "annotations": entries,
+    }
+    (folder / "truth.json").write_text(json.dumps(truth))
+    found = rng.integers(len(owner), size=2 * len(owner))
+    hits = boxes[found] + rng.normal(0, 0.1, (len(found), 4)) * np.tile(boxes[found, 2:], 2)
+    hits[:, 2:] = np.maximum(hits[:, 2:], 1)
+    rest = images * DETECTIONS_PER_IMAGE - len(found)
+    clutter = np.hstack([rng.uniform(0, 400, (rest, 2)), rng.uniform(4, 200, (rest, 2))])
+    image = np.concatenate([owner[found], rng.integers(1, images + 1, rest)])
+    label = np.concatenate([labels[found], rng.integers(1, CLASSES + 1, rest)])
+    detections = np.column_stack([image, np.vstack([hits, clutter]), rng.random(len(image)), label])
+    np.save(folder / "detections.npy", detections.astype(np.float64))
+
+
+def measure_engine(folder: Path, engine: str) -> dict[str, Any]:
+    """Score the case with one engine in a fresh process."""
+    parent, child = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_score, args=(folder, engine, child))
+    process.start()
+    result = parent.recv()
+    process.join()
+    return result
+
+
+def _score(folder: Path, engine: Any, answer: Any) -> None:
+    from detection.coco_eval import evaluate_coco
+    from nas.errors import require
+
+    for module in ("hotcoco", "pycocotools.cocoeval"):
+        require(module, "detection")
+    detections = np.load(folder / "detections.npy")
+    before, start = _usage(), time.perf_counter()
+    scores = evaluate_coco(folder / "truth.json", detections, engine=engine)
+    after = _usage()
+    answer.send(
+        {
+            "cpu": after[0] - before[0],
+            "wall": time.perf_counter() - start,
+            "memory": after[1] - before[1],
+            "stats": scores.stats,
+        }
+    )
+
+
+def _usage() -> tuple[float, float]:
+    """Processor seconds of all threads, and peak resident memory in MiB."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def compare_metric(images: int) -> None:
+    """Print processor time, memory and their ratios; raises if the numbers differ."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        make_case(folder, images)
+        ours, reference = (measure_engine(folder, engine) for engine in ("hotcoco", "pycocotools"))
+    print(f"COCO metric: {images} images, {images * DETECTIONS_PER_IMAGE} detections, {CLASSES} classes")
+    for label, found in (("ours", ours), ("pycocotools", reference)):
+        print(f"  {label:12} {found['cpu']:8.2f} s CPU {found['wall']:8.2f} s wall {found['memory']:8.0f} MiB")
+    processor, memory = (reference[key] / ours[key] for key in ("cpu", "memory"))
+    print(f"  ratio        {processor:8.0f} x CPU {memory:20.1f} x memory")
+    if ours["stats"] != reference["stats"]:
+        raise SystemExit(f"the numbers differ:\n{ours['stats']}\n{reference['stats']}")
+    print(f"  the twelve numbers are the same to the last bit; AP {ours['stats']['AP']:.6f}")
+
+
+def compare_pipeline(rounds: int, batch: int) -> None:
+    """Print milliseconds an image of each part of an SSD320 with the P-DARTS cell at 48 channels, one thread."""
+    import torch
+
+    from detection.backbone import backbone_config
+    from detection.compose import make_digits_coco
+    from detection.config import build_config
+    from detection.recipe import DetectRecipe, Execution
+    from detection.run import DetectionRun
+    from nas.progress import silent
+
+    torch.set_num_threads(1)
+    with TemporaryDirectory() as name:
+        data = make_digits_coco(Path(name) / "data", train=2 * batch, val=2 * batch, image_size=480)
+        recipe = DetectRecipe(batch_size=batch)
+        execution = Execution(workers=0, eval_batch_size=batch)
+        backbone = backbone_config("pdarts_cifar10", recipe)
+        config = build_config(backbone, data, recipe, execution, seed=0, workdir=Path(name) / "run")
+        runner = DetectionRun(config, Path(name) / "resume.pt", "speed", silent, lambda: None).runner
+        for part, seconds in _time_parts(runner, rounds).items():
+            print(f"  {part:32} {1000 * seconds / batch:8.1f} ms an image")
+
+
+def _time_parts(runner: Any, rounds: int) -> dict[str, float]:
+    """Processor seconds a batch, the least of ``rounds``: loading, network, loss, backward, post-processing."""
+    import torch
+
+    model = runner.model
+    train, evaluation = (runner.build_dataloader(runner.cfg[f"{part}_dataloader"]) for part in ("train", "val"))
+    parts = {"load and augment (training)": _least(lambda: next(iter(train)), rounds)}
+    parts["load (evaluation)"] = _least(lambda: next(iter(evaluation)), rounds)
+    inputs = model.data_preprocessor(next(iter(train)), training=True)
+    model.train()
+
+    def loss() -> torch.Tensor:
+        return model.parse_losses(model(**inputs, mode="loss"))[0]
+
+    parts["network, forward"] = _least(lambda: model(inputs["inputs"], mode="tensor"), rounds)
+    parts["matching and loss"] = max(0.0, _least(loss, rounds) - parts["network, forward"])
+    parts["backward"] = (
+        _least(lambda: loss().backward(), rounds) - parts["network, forward"] - parts["matching and loss"]
+    )
+    model.eval()
+    inputs = model.data_preprocessor(next(iter(evaluation)), training=False)
+    with torch.no_grad():
+        network = _least(lambda: model(inputs["inputs"], mode="tensor"), rounds)
+        whole = _least(lambda: model(**inputs, mode="predict"), rounds)
+    return parts | {"network (evaluation)": network, "post-processing (evaluation)": max(0.0, whole - network)}
+
+
+def _least(task: Callable[[], object], rounds: int) -> float:
+    times = []
+    for _ in range(rounds):
+        start = time.process_time()
+        task()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="?", choices=["metric", "pipeline", "both"], default="both")
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=8)
+    options = parser.parse_args()
+    if options.part != "pipeline":
+        compare_metric(options.images)
+    if options.part != "metric":
+        print(f"SSD320, P-DARTS at 48 channels, one thread, batches of {options.batch}")
+        compare_pipeline(options.rounds, options.batch)
+
+
+if __name__ == "__main__":
+    main()
