@@ -47,13 +47,17 @@ def _in_order(measured: Measurements, kind: str) -> list[Result]:
 
 
 def embed(path: Path) -> str:
-    """The image file as a data URL, shrunk to :data:`LARGEST_SIDE` if it is larger."""
+    """The image file as a data URL: shrunk to :data:`LARGEST_SIDE`, and as JPEG where that is smaller than the file.
+
+    The pictures are sheets of photographs; as PNG those of the mini suite alone would make a page of 32 MB.
+    """
     content = path.read_bytes()
     with Image.open(BytesIO(content)) as image:
-        if max(image.size) > LARGEST_SIDE:
-            image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-            buffer = BytesIO()
-            image.convert("RGB").save(buffer, format="JPEG", quality=85)
-            return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        fits = max(image.size) <= LARGEST_SIDE
+        image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+        buffer = BytesIO()
+        image.convert("RGB").save(buffer, format="JPEG", quality=82)
     kind = "png" if path.suffix.lower() == ".png" else "jpeg"
+    if not fits or len(buffer.getvalue()) < len(content):
+        kind, content = "jpeg", buffer.getvalue()
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
