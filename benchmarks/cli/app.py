@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli import data, doctor, results, run, single, tables, zoo
+from benchmarks.cli import backbones, data, doctor, results, run, single, tables, zoo
 
 HELP = """Does a searched cell still win on tasks it has never seen?
 
@@ -48,6 +48,9 @@ app.command("run")(run.run)
 app.command("search")(single.search)
 app.command("retrain")(single.retrain)
 app.command("evaluate")(single.evaluate)
+app.command("swap")(backbones.swap)
+app.command("convert")(backbones.convert)
+app.command("export")(backbones.export)
 app.command("table")(tables.table)
 app.command("report")(tables.report)
 app.add_typer(results.app, name="results")

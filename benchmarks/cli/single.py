@@ -25,9 +25,11 @@ Settings = Annotated[
 
 
 def search(
-    method: Annotated[str, typer.Argument(help="pdarts, darts, darts2, random, ...")],
+    method: Annotated[str, typer.Option("--method", help="pdarts, darts, darts2, pcdarts, snas, gdas, random, ...")],
     protocol: Annotated[str, typer.Option("--protocol", help="A search protocol, by name or path.")],
-    on: On = "digits",
+    on: Annotated[
+        str, typer.Option("--proxy", help="The data: digits, cifar10, ..., or a folder of class folders.")
+    ] = "digits",
     root: Root = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Copy the genotype file here.")] = None,
@@ -39,8 +41,8 @@ def search(
     Examples:
 
     \b
-    naswild search pdarts --protocol search-mini --out cell.json
-    naswild search pdarts --protocol search-cifar10 --on cifar10 --root ~/data
+    naswild search --method pdarts --protocol search-mini --out cell.json
+    naswild search --method pdarts --protocol search-cifar10 --proxy cifar10 --root ~/data
     """
     entry = {"search": {"method": method, "on": on, "seeds": [seed]}}
     suite = {"name": "search", "backbones": [entry], "protocols": {"search": protocol}, "data": _proxy(on, root)}

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from benchmarks.cli.options import console
+
+if TYPE_CHECKING:
+    from nas.genotype import Genotype
 
 app = typer.Typer(help="The published cells, as data.", no_args_is_help=True)
 
@@ -62,11 +67,73 @@ def show_cell(
     if form == "json":
         typer.echo(json.dumps(genotype.to_dict(), indent=1))
         return
-    typer.echo(genotype.to_text())
+    typer.echo(json.dumps(genotype.to_dict()) if _irregular(genotype) else genotype.to_text())
+    for line in _measures(genotype):
+        typer.echo(line)
     if name in zoo.names():
         entry = zoo.entry(name)
         typer.echo(f"method       {entry.method}\npaper        {entry.paper}\nsearched on  {entry.searched_on}")
         for source in entry.sources:
-            typer.echo("source       " + ", ".join(f"{key} {value}" for key, value in source.items()))
+            typer.echo(f"source       {_where(source)}")
         for note in entry.notes:
             typer.echo(f"note         {note}")
+
+
+@app.command("draw")
+def draw_cell(
+    name: Annotated[str, typer.Argument(help="Name of a cell, or a genotype file.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="NAME.svg by default; .png draws a bitmap.")
+    ] = None,
+) -> None:
+    """Draw the normal and the reduction cell.
+
+    Examples:
+
+    \b
+    naswild zoo draw pdarts_cifar10
+    naswild zoo draw my_cell.json -o my_cell.png
+    """
+    from nas.draw import draw_png, draw_svg
+    from nas.errors import NaswildError
+    from nas.files import atomic_write
+    from nas.genotype import Genotype
+
+    genotype = Genotype.load(name)
+    path = out or Path(f"{Path(name).stem}.svg")
+    if path.suffix == ".png":
+        draw_png(genotype, path)
+    elif path.suffix == ".svg":
+        atomic_write(path, draw_svg(genotype).encode())
+    else:
+        raise NaswildError(f"{path}: a drawing is an .svg or a .png file")
+    typer.echo(path)
+
+
+def _irregular(genotype: Genotype) -> bool:
+    """Whether some node has another number of inputs than two, which the classic text cannot say."""
+    return any(len(node) != 2 for cell in (genotype.normal, genotype.reduce) for node in cell.nodes)
+
+
+def _measures(genotype: Genotype) -> Iterator[str]:
+    """Structure of both cells, and the size of the paper's two networks."""
+    from nas import build_network, count
+
+    for label, cell in (("normal", genotype.normal), ("reduction", genotype.reduce)):
+        yield f"{label:12} {cell.skips} skip-connects, longest path {cell.longest_path}, levels {_levels(cell.levels)}"
+    for label, stem, classes, size in (("CIFAR", "cifar", 10, 32), ("ImageNet", "imagenet", 1000, 224)):
+        found = count(build_network(genotype, stem, num_classes=classes), size)  # type: ignore[arg-type]
+        yield f"{label:12} {found.parameters:,} parameters, {found.macs:,} multiply-adds at {size} x {size}"
+
+
+def _levels(levels: Mapping[int, int]) -> str:
+    return " ".join(f"{state}:{level}" for state, level in levels.items() if state > 1)
+
+
+def _where(source: Mapping[str, Any]) -> str:
+    """A line of a repository: ``chenxin061/pdarts genotypes.py:77 PDARTS (b880e87)``."""
+    place = f" {source['path']}" if source.get("path") else ""
+    line = f":{source['line']}" if place and source.get("line") else ""
+    name = f" {source['name']}" if source.get("name") else ""
+    commit = f" ({source['commit'][:7]})" if source.get("commit") else ""
+    return f"{source['repo']}{place}{line}{name}{commit}"

@@ -25,6 +25,10 @@ COMMANDS = (
     "results merge",
     "zoo list",
     "zoo show",
+    "zoo draw",
+    "swap",
+    "convert",
+    "export",
     "data make",
     "data check",
 )
@@ -104,7 +108,7 @@ def test_a_failed_job_gives_exit_code_1(toy_suite: Callable[..., Path], tmp_path
 def test_a_random_cell_is_drawn_by_the_search_command(tmp_path: Path) -> None:
     protocol = tmp_path / "p.yaml"
     protocol.write_text("name: p\nversion: 1\nstage: search\nsource: made up\nrecipe: {max_skips: 2}\n")
-    done = naswild("search", "random", "--protocol", str(protocol), "--out", "cell.json", cwd=tmp_path)
+    done = naswild("search", "--method", "random", "--protocol", str(protocol), "--out", "cell.json", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     shown = naswild("zoo", "show", "cell.json", cwd=tmp_path)
     assert shown.stdout.startswith("Genotype(normal=[")
@@ -115,3 +119,41 @@ def test_doctor_names_what_is_missing_and_what_to_do(tmp_path: Path) -> None:
     assert "torch" in done.stdout
     assert "market1501" in done.stdout
     assert "withdrawn by its authors in 2019" in done.stdout
+
+
+def test_a_cell_is_drawn_as_svg_and_png(tmp_path: Path) -> None:
+    assert naswild("zoo", "draw", "darts_v2", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "darts_v2.svg").read_text().startswith("<svg")
+    assert naswild("zoo", "draw", "darts_v2", "-o", "cell.png", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "cell.png").read_bytes().startswith(b"\x89PNG")
+    refused = naswild("zoo", "draw", "darts_v2", "-o", "cell.pdf", cwd=tmp_path)
+    assert (refused.returncode, "an .svg or a .png" in refused.stderr) == (2, True)
+
+
+def test_show_gives_structure_and_size() -> None:
+    shown = naswild("zoo", "show", "pdarts_cifar10").stdout
+    assert "2 skip-connects, longest path 3, levels 2:1 3:1 4:2 5:3" in shown
+    assert "4,944,352 parameters, 542,819,328 multiply-adds at 224 x 224" in shown
+    assert "chenxin061/pdarts genotypes.py:77 PDARTS (b880e87)" in shown
+
+
+def test_a_network_is_exported(tmp_path: Path) -> None:
+    size = ("--channels", "4", "--cells", "3", "--size", "32")
+    done = naswild("export", "--backbone", "darts_v2", *size, "-f", "torchscript", "-o", "net.pt", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "net.pt").is_file()
+
+
+def test_a_backbone_is_swapped_in_a_shipped_config(tmp_path: Path) -> None:
+    pytest.importorskip("mmdet")
+    done = naswild("swap", "retinanet_r50_fpn_1x_coco", "--backbone", "pdarts_cifar10", "-o", "new.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "CellBackbone" in (tmp_path / "new.py").read_text()
+
+
+def test_a_checkpoint_that_is_none_is_refused_by_convert(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(b"nothing")
+    done = naswild("convert", "a.pt", "--genotype", "pdarts_cifar10", "-o", "a.safetensors", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a.pt" in done.stderr
+    assert not (tmp_path / "a.safetensors").exists()

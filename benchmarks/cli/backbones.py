@@ -1,0 +1,76 @@
+"""``naswild swap``, ``convert`` and ``export``: a backbone into other people's configs, files and runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Backbone = Annotated[
+    str,
+    typer.Option("--backbone", metavar="NAME", help="A published cell, a genotype or weights file, or timm:NAME."),
+]
+Channels = Annotated[int, typer.Option("--channels", help="Of a cell that comes without a weights file.")]
+Cells = Annotated[int, typer.Option("--cells", help="Of a cell that comes without a weights file.")]
+
+
+def swap(
+    config: Annotated[str, typer.Argument(help="An mmdet config: a file, or the name of one that mmdet ships.")],
+    backbone: Backbone,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The new config.")],
+    channels: Channels = 48,
+    cells: Cells = 14,
+) -> None:
+    """Put another backbone into an mmdetection config; channels, levels and normalisation follow.
+
+    Examples:
+
+    \b
+    naswild swap retinanet_r50_fpn_1x_coco.py --backbone pdarts_cifar10 -o retinanet_pdarts.py
+    naswild swap my_config.py --backbone mine.safetensors -o new.py
+    """
+    from backbones.swap import swap as swap_backbone
+
+    typer.echo(swap_backbone(config, backbone, out, channels=channels, cells=cells))
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the DARTS family, as torch.save wrote it.")],
+    genotype: Annotated[str, typer.Option("--genotype", help="Its cells: a published name or a genotype file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The weights file to write.")],
+) -> None:
+    """Turn a checkpoint of the DARTS family into a weights file, safely, and prove it by a forward pass.
+
+    Example:
+
+    \b
+    naswild convert cifar10_model.pt --genotype pdarts_cifar10 -o pdarts.safetensors
+    """
+    from backbones.convert import convert as convert_checkpoint
+
+    typer.echo(convert_checkpoint(checkpoint, genotype, out))
+
+
+def export(
+    backbone: Backbone,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The file to write.")],
+    form: Annotated[
+        Literal["onnx", "torchscript", "exported"], typer.Option("--format", "-f", help="exported: torch.export.")
+    ] = "onnx",
+    features: Annotated[bool, typer.Option("--features", help="The pyramid instead of the classifier.")] = False,
+    size: Annotated[int | None, typer.Option("--size", help="Side of the input; the weights file's, or 224.")] = None,
+    channels: Channels = 48,
+    cells: Cells = 14,
+) -> None:
+    """Write a network for deployment, its batch normalisation folded, checked against the eager output.
+
+    Examples:
+
+    \b
+    naswild export --backbone mine.safetensors --format onnx -o mine.onnx
+    naswild export --backbone pdarts_cifar10 --features --size 320 --format torchscript -o pyramid.pt
+    """
+    from backbones.export import export as export_network
+
+    typer.echo(export_network(backbone, form, out, features=features, input_size=size, channels=channels, cells=cells))
