@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from detection.backbone import backbone_config
 from detection.chance import chance_level
 from detection.check import refuse_broken
-from detection.coco_eval import METRICS, RECALLS, CocoScores
+from detection.coco_eval import METRICS, RECALLS, CocoScores, Engine
 from detection.data import CocoData
 from detection.picture import draw_comparison
 from detection.recipe import DetectRecipe, Execution
@@ -109,7 +109,7 @@ def run_detection(
         "images_per_second": run.point.images / run.point.busy_seconds,
         "inference_images_per_second": run.inference.images / run.inference.seconds,
     }
-    return _outcome(run, scores, data, recipe, seed, cost, workdir)
+    return _outcome(run, scores, data, recipe, seed, cost, workdir, execution.engine)
 
 
 def _identity(backbone: dict[str, Any], data: CocoData, recipe: DetectRecipe, seed: int) -> str:
@@ -126,10 +126,11 @@ def _outcome(
     seed: int,
     cost: dict[str, Any],
     workdir: Path,
+    engine: Engine,
 ) -> DetectOutcome:
     size = (3, recipe.input_size, recipe.input_size)
     backbone, detector = run.count(size)
-    chance = chance_level(data, seed=seed)
+    chance = chance_level(data, seed=seed, engine=engine)
     measured = {name: value for name, value in scores.stats.items() if value >= 0}
     return DetectOutcome(
         metrics={name: measured[name] for name in METRICS if name in measured},

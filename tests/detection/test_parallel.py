@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from detection.data import CocoData
-from detection.recipe import DetectRecipe
+from detection.recipe import DetectRecipe, Execution
 from detection.train import DetectOutcome, run_detection
 
 pytest.importorskip("mmdet")
@@ -57,6 +57,7 @@ def test_two_processes_train_one_detector(
             recipe,
             seed=1,
             workdir=tmp_path / "run",
+            execution=Execution(engine="pycocotools"),  # hotcoco's threads do not survive the fork
             report=lambda progress: steps.append(progress.steps),
         )
         known = {"metrics": outcome.metrics, "history": outcome.history, "device": outcome.device, "steps": steps[0]}
