@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from tiny import register, tiny_config
 
 from detection.data import CocoData
 from detection.recipe import DetectAugmentation, DetectorShape, DetectRecipe
@@ -30,40 +29,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-class TinyBackbone(nn.Module):
-    """Three strided convolutions with batch normalisation and dropout: levels at strides 8, 16, 32."""
-
-    channels = (8, 12, 16)
-    strides = (8, 16, 32)
-    mean = (0.5, 0.5, 0.5)
-    std = (0.25, 0.25, 0.25)
-
-    def __init__(self, **_: Any) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 8, 8), nn.BatchNorm2d(8), nn.ReLU())
-        self.middle = nn.Sequential(nn.Conv2d(8, 12, 3, 2, 1), nn.BatchNorm2d(12), nn.ReLU(), nn.Dropout(0.2))
-        self.last = nn.Sequential(nn.Conv2d(12, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU())
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        first = self.stem(x)
-        second = self.middle(first)
-        return [first, second, self.last(second)]
-
-
 @pytest.fixture(scope="module")
 def tiny_backbone() -> Iterator[str]:
-    """Makes ``run_detection("tiny", ...)`` build :class:`TinyBackbone` through mmdet's registry."""
+    """Makes ``run_detection("tiny", ...)`` build ``TinyBackbone`` through mmdet's registry."""
     pytest.importorskip("mmdet")
-    from mmdet.registry import MODELS
-
     import detection.train
-    from detection.mmdet_import import prepare
 
-    prepare()
-    if MODELS.get("TinyBackbone") is None:
-        MODELS.register_module(module=TinyBackbone)
+    register()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(detection.train, "backbone_config", lambda *_: {"type": "TinyBackbone"})
+        patch.setattr(detection.train, "backbone_config", tiny_config)
         yield "tiny"
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from tiny import start_run
 from torch import Tensor
 
 from detection.coco_eval import METRICS
@@ -26,8 +25,6 @@ from nas.progress import Progress, silent
 pytest.importorskip("mmdet")
 
 Run = Callable[..., DetectOutcome]
-# A forked process must not use hotcoco: its pool of threads, once the parent has used it, does not exist in the copy.
-FORKED = Execution(engine="pycocotools")
 
 
 class Stop(Exception):
@@ -82,26 +79,17 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(
     assert (whole.attempts, resumed.attempts) == (1, 2)
 
 
-def test_a_run_that_was_killed_twice_ends_like_one_that_was_not(run: Run, whole: DetectOutcome, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_twice_ends_like_one_that_was_not(
+    run: Run, whole: DetectOutcome, digits: CocoData, quick: DetectRecipe, tmp_path: Path
+) -> None:
     """With SIGKILL, in processes of their own: nothing is flushed and no handler runs."""
-    for epoch, step in ((1, 4), (2, 2)):
-        child = os.fork()
-        if child == 0:
-
-            def report(progress: Progress, at: tuple[int, int] = (epoch, step)) -> None:
-                if (progress.epoch, progress.step) == at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-            try:
-                run(tmp_path / "killed", report=report, execution=FORKED)
-            except BaseException:  # noqa: BLE001 - whatever it is, the parent shows it
-                (tmp_path / "error.txt").write_text(traceback.format_exc())
-            finally:
-                os._exit(0)  # never back into pytest
-        died_of = os.waitpid(child, 0)[1]
-        assert not (tmp_path / "error.txt").exists(), (tmp_path / "error.txt").read_text()
-        assert died_of == signal.SIGKILL
-    assert_same(whole, run(tmp_path / "killed"))
+    for place in ((1, 4), (2, 2)):
+        killed = start_run(digits, quick, tmp_path, seed=5, kill_at=place)
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL
+    resumed = run(tmp_path)
+    assert_same(whole, resumed)
+    assert resumed.attempts == 3
 
 
 def test_averaged_weights_survive_a_stop(run: Run, quick: DetectRecipe, tmp_path: Path) -> None:
