@@ -69,7 +69,7 @@ def pointwise_convolution(x: Tensor, weight: Tensor) -> Tensor:
     """Grouped 1x1 convolution; with one group on a CPU a matrix product, which costs two thirds of it."""
     if x.shape[1] == weight.shape[1] and x.device.type == "cpu":
         return (x.permute(0, 2, 3, 1) @ weight[:, :, 0, 0].t()).permute(0, 3, 1, 2)
-    return functional.conv2d(x, weight, groups=weight.shape[0] // weight.shape[1])
+    return functional.conv2d(x, weight, groups=x.shape[1] // weight.shape[1])
 
 
 def _pointwise_gradients(
@@ -82,7 +82,7 @@ def _pointwise_gradients(
             return grad_x, None
         return grad_x, (rows.flatten(0, 2).t() @ x.permute(0, 2, 3, 1).flatten(0, 2)).view_as(weight)
     mask = [wants_x, wants_weight, False]
-    groups = weight.shape[0] // weight.shape[1]
+    groups = x.shape[1] // weight.shape[1]
     return _convolution_backward(grad, x, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], groups, mask)[:2]
 
 

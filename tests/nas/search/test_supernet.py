@@ -155,3 +155,14 @@ def test_mixture_detach_carries_no_gradient():
     mixture = ArchitectureWeights(full_space(), edge_normalisation=True)().detach()
     assert isinstance(mixture, Mixture)
     assert not any(value.requires_grad for value in [*mixture.weights.values(), *mixture.edges.values()])
+
+
+def test_the_path_for_other_devices_has_the_shapes_of_the_one_for_cpus():
+    """On the meta device, which has no values: what a GPU takes must accept every shape of a whole network."""
+    operations = full_space()
+    network = Supernet(operations, channels=4, cells=3, num_classes=5, recipe=SearchRecipe()).to("meta")
+    alphas = ArchitectureWeights(operations).to("meta")
+    out = network(torch.empty(2, 3, 16, 16, device="meta"), alphas())
+    assert out.shape == (2, 5)
+    gradients = torch.autograd.grad(out.sum(), [*alphas.parameters(), *network.parameters()], allow_unused=True)
+    assert all(g is not None for g in gradients)
