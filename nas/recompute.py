@@ -7,11 +7,10 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
-def recompute(module: nn.Module, *inputs: Tensor) -> Tensor:
+def recompute(module: nn.Module, *inputs: Any) -> Tensor:
     """``module(*inputs)`` whose activations are computed again in the backward pass instead of being kept.
 
     The second pass draws the same random numbers and does not update the running statistics of batch normalisation,
@@ -23,9 +22,8 @@ def recompute(module: nn.Module, *inputs: Tensor) -> Tensor:
 @contextmanager
 def _unrecorded(module: nn.Module) -> Iterator[None]:
     """Within, batch normalisation reads the batch as before and adds it to its running statistics with weight 0."""
-    norms: list[Any] = [
-        m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.training
-    ]
+    # The supernet's own normalisation has the same switch as PyTorch's, under the same name.
+    norms: list[Any] = [m for m in module.modules() if getattr(m, "track_running_stats", False) and m.training]
     saved = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nas.recompute import recompute
 from nas.search.architecture import Mixture
 from nas.search.mixed import Routing, StateEdges, StateWeights, stride_of
 from nas.search.recipe import SearchRecipe
@@ -101,13 +102,15 @@ class Supernet(nn.Module):
         channels: C of the first cells, doubled at each reduction.
         cells: Depth.
         num_classes: Classes of the proxy.
-        recipe: Gives the stem, the partial channels and the dropout's place.
+        recipe: Gives the stem, the partial channels, the dropout's place, and whether the cells' activations are
+            computed again in the backward pass instead of being kept (``checkpointing``).
     """
 
     def __init__(
         self, operations: OperationSets, channels: int, cells: int, num_classes: int, recipe: SearchRecipe
     ) -> None:
         super().__init__()
+        self.checkpointing = recipe.checkpointing
         self.routing = {cell: Routing(operations[cell], reduction=cell == "reduce") for cell in CELLS}
         for cell in CELLS:
             self.register_buffer(f"{cell}_index", torch.tensor(self.routing[cell].index), persistent=False)
@@ -135,7 +138,9 @@ class Supernet(nn.Module):
         for cell in self.cells:
             kind = "reduce" if cell.reduction else "normal"
             edges = None if mixture.edges is None else mixture.edges[kind]
-            previous, current = current, cell(previous, current, weights[kind], edges)
+            inputs = (previous, current, weights[kind], edges)
+            again = self.checkpointing and torch.is_grad_enabled()
+            previous, current = current, recompute(cell, *inputs) if again else cell(*inputs)
             if cell is not self.cells[-1]:
                 current = functional.relu(current, inplace=True)
         return self.classifier(current.mean(dim=(2, 3)))

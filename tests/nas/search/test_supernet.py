@@ -166,3 +166,20 @@ def test_the_path_for_other_devices_has_the_shapes_of_the_one_for_cpus():
     assert out.shape == (2, 5)
     gradients = torch.autograd.grad(out.sum(), [*alphas.parameters(), *network.parameters()], allow_unused=True)
     assert all(g is not None for g in gradients)
+
+
+def test_checkpointing_changes_nothing_but_memory():
+    operations = full_space()
+    outcomes = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        recipe = SearchRecipe(checkpointing=checkpointing)
+        network = Supernet(operations, channels=4, cells=3, num_classes=5, recipe=recipe).double()
+        network.set_skip_dropout(0.3)
+        alphas = ArchitectureWeights(operations, std=1.0).double()
+        torch.manual_seed(3)
+        out = network(images(), alphas())
+        gradients = torch.autograd.grad(out.square().sum(), [*alphas.parameters(), *network.parameters()])
+        outcomes.append([out, *gradients, *network.buffers()])
+    for kept, again in zip(*outcomes, strict=True):
+        torch.testing.assert_close(again, kept, **CLOSE)
