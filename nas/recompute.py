@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
@@ -22,8 +23,9 @@ def recompute(module: nn.Module, *inputs: Any) -> Tensor:
 @contextmanager
 def _unrecorded(module: nn.Module) -> Iterator[None]:
     """Within, batch normalisation reads the batch as before and adds it to its running statistics with weight 0."""
-    # The supernet's own normalisation has the same switch as PyTorch's, under the same name.
-    norms: list[Any] = [m for m in module.modules() if getattr(m, "track_running_stats", False) and m.training]
+    norms: list[Any] = [
+        m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.training
+    ]
     saved = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
