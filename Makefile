@@ -29,7 +29,8 @@ clean:
 # build holds the same module and needs none, so it is laid over it last.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all,dev]"
+	@echo "Installing into $(VENV): PyTorch and all extras, several GB the first time."
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[all,dev]"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --force-reinstall opencv-python-headless
 	$(BIN)/python -m pip check
 	touch $@

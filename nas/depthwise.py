@@ -6,7 +6,7 @@ Three changes, none of which changes the result beyond rounding:
   of 3, on 1 x 1 a product;
 * with stride and dilation 2 the kernel reads even rows and columns only: an ordinary convolution of every other pixel;
 * the gradients of dilated and of 5x5 kernels are composed of operations that oneDNN is quick at, see
-  :mod:`nas.search.depthwise`.
+  :mod:`nas.depthwise_gradients`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.search.depthwise import depthwise_input_gradient, depthwise_weight_gradient
+from nas.depthwise_gradients import depthwise_input_gradient, depthwise_weight_gradient
 
 
 class DepthwiseConv2d(nn.Conv2d):

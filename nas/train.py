@@ -104,8 +104,7 @@ def train_classifier(
         set_drop_path(network, drop_path_rate(recipe, epoch))
         steps = _train_epoch(run, epoch)
         scores = _close_epoch(run, epoch)
-        if epoch + 1 == recipe.epochs or run.save_is_due:
-            run.save()
+        run.keeper.save_if_due(always=epoch + 1 == recipe.epochs)
         report(Progress("train", epoch + 1, recipe.epochs, 0, steps, scores))
     return _finish(run, network)
 
@@ -129,8 +128,7 @@ def _train_epoch(run: Run, epoch: int) -> int:
         if not metrics or step % REPORT_STEPS == 0 or state.step == len(plan):
             metrics = _running_metrics(state.sums, epoch)
         state.busy_seconds += time.perf_counter() - started
-        if run.save_is_due:
-            run.save()
+        run.keeper.save_if_due()
         run.clock.beat()
         run.report(Progress("train", epoch, recipe.epochs, state.step, len(plan), metrics))
     return len(plan)

@@ -1,9 +1,8 @@
-"""What a training run holds on to: its devices, network, data, position and clock; how it opens, scores and saves."""
+"""What a training run holds on to: its devices, network, data, position and clock; how it opens and scores."""
 
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from nas.progress import Report
 from nas.proxies import Proxy
 from nas.seeding import generator
 from nas.train_recipe import Execution, RetrainRecipe
-from nas.train_state import TrainState, fingerprint
+from nas.train_state import Keeper, TrainState, fingerprint
 
 
 @dataclass
@@ -39,10 +38,9 @@ class Run:
     test: Loader
     held: Loader | None
     classes: int
-    checkpoint: Path
+    keeper: Keeper
     clock: Attempts
     report: Report
-    last_save: float
 
     @property
     def loaders(self) -> list[Loader]:
@@ -55,17 +53,6 @@ class Run:
         chunks = torch.arange(len(loader.images)).split(BATCH)[self.fabric.global_rank :: self.fabric.world_size]
         sums = tally(network, loader.plain(chunks), self.fabric.autocast)
         return Score.of(sum_over_processes(self.fabric, sums))
-
-    @property
-    def save_is_due(self) -> bool:
-        return time.perf_counter() - self.last_save >= self.execution.checkpoint_seconds
-
-    def save(self) -> None:
-        """Write the checkpoint (process 0 does)."""
-        if self.fabric.is_global_zero:
-            self.state.scaler = self.fabric.strategy.precision.state_dict()
-            self.state.save(self.checkpoint)
-        self.last_save = time.perf_counter()
 
 
 def open_run(
@@ -92,8 +79,7 @@ def open_run(
         average=copy.deepcopy(network).requires_grad_(False) if recipe.ema is not None else None,
         sums=torch.zeros(3, dtype=torch.float64, device=fabric.device),
     )
-    if state.restore(workdir / "checkpoint.pt") and state.scaler:
-        fabric.strategy.precision.load_state_dict(state.scaler)
+    keeper = Keeper(fabric, state, workdir / "checkpoint.pt", execution.checkpoint_seconds)
     model, optimizer = fabric.setup(torch.compile(network) if execution.compile else network, plain_optimizer)
 
     def loader(images: Images) -> Loader:
@@ -112,10 +98,9 @@ def open_run(
         test=loader(proxy.test),
         held=loader(held) if held is not None else None,
         classes=proxy.num_classes,
-        checkpoint=workdir / "checkpoint.pt",
+        keeper=keeper,
         clock=clock,
         report=report,
-        last_save=time.perf_counter(),
     )
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from nas.checkpoint import load_checkpoint, save_checkpoint
@@ -112,3 +114,25 @@ class TrainState:
         self.epoch += 1
         self.step = 0
         self.sums.zero_()
+
+
+class Keeper:
+    """Keeps a run's state at ``path``: continues from what is there, and writes it again every ``seconds``.
+
+    Made before Fabric wraps the model, so that what is restored is what is wrapped.
+    """
+
+    def __init__(self, fabric: Fabric, state: TrainState, path: Path, seconds: float) -> None:
+        self.fabric, self.state, self.path, self.seconds = fabric, state, path, seconds
+        if state.restore(path) and state.scaler:
+            fabric.strategy.precision.load_state_dict(state.scaler)
+        self.last = time.perf_counter()
+
+    def save_if_due(self, always: bool = False) -> None:
+        """Write the checkpoint (process 0 does) if the last one is old, or ``always``."""
+        if not always and time.perf_counter() - self.last < self.seconds:
+            return
+        if self.fabric.is_global_zero:
+            self.state.scaler = self.fabric.strategy.precision.state_dict()
+            self.state.save(self.path)
+        self.last = time.perf_counter()

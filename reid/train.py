@@ -95,11 +95,11 @@ def train(run: Run) -> None:
             state.step = step + 1
             state.images += recipe.batch_size
             state.busy_seconds += time.perf_counter() - started
-            run.save_if_due()
+            run.keeper.save_if_due()
             run.clock.beat()
             run.report(Progress("train", epoch, recipe.epochs, state.step, len(order), metrics))
         state.next_epoch(_record(run, epoch))
-        run.save_if_due(always=epoch + 1 == recipe.epochs)
+        run.keeper.save_if_due(always=epoch + 1 == recipe.epochs)
 
 
 def _take_step(run: Run, views: Tensor, identities: Tensor, place: tuple[int, int]) -> dict[str, float]:

@@ -1,8 +1,7 @@
-"""What a training run holds on to: devices, network, data, position and clock; how it opens and saves."""
+"""What a training run holds on to: devices, network, data, position and clock; how it opens."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from nas.attempts import Attempts
 from nas.progress import Report
 from nas.train_recipe import Execution
-from nas.train_state import TrainState, fingerprint
+from nas.train_state import Keeper, TrainState, fingerprint
 from reid.datasets import ReidData, labels_of
 from reid.images import ImageLoader
 from reid.pcb import PCB
@@ -33,20 +32,9 @@ class Run:
     state: TrainState
     images: ImageLoader
     labels: Tensor
-    checkpoint: Path
-    checkpoint_seconds: float
+    keeper: Keeper
     clock: Attempts
     report: Report
-    last_save: float
-
-    def save_if_due(self, always: bool = False) -> None:
-        """Write the checkpoint (process 0 does) if the last one is old."""
-        if not always and time.perf_counter() - self.last_save < self.checkpoint_seconds:
-            return
-        if self.fabric.is_global_zero:
-            self.state.scaler = self.fabric.strategy.precision.state_dict()
-            self.state.save(self.checkpoint)
-        self.last_save = time.perf_counter()
 
 
 def open_run(
@@ -67,8 +55,7 @@ def open_run(
     shapes = [parameter.shape for parameter in network.parameters()]
     identity = fingerprint(recipe, seed, data.title, data.version, shapes)
     state = TrainState(network, plain, identity, sums=torch.zeros(3, dtype=torch.float64, device=fabric.device))
-    if state.restore(workdir / "checkpoint.pt") and state.scaler:
-        fabric.strategy.precision.load_state_dict(state.scaler)
+    keeper = Keeper(fabric, state, workdir / "checkpoint.pt", execution.checkpoint_seconds)
     model, optimizer = fabric.setup(network, plain)
     paths = [person.path for person in data.train]
     return Run(
@@ -81,11 +68,9 @@ def open_run(
         state=state,
         images=ImageLoader(paths, recipe.height, recipe.width, fabric.device, workers=execution.workers),
         labels=torch.from_numpy(labels_of(data.train)[0]),
-        checkpoint=workdir / "checkpoint.pt",
-        checkpoint_seconds=execution.checkpoint_seconds,
+        keeper=keeper,
         clock=clock,
         report=report,
-        last_save=time.perf_counter(),
     )
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nas.search.depthwise import depthwise, depthwise_input_gradient, depthwise_weight_gradient
+from nas.depthwise_gradients import depthwise, depthwise_input_gradient, depthwise_weight_gradient
 
 _convolution_backward = torch.ops.aten.convolution_backward
 
