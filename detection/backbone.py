@@ -7,29 +7,44 @@ from typing import Any
 import timm
 
 from backbones import mmdet_config
+from backbones.metadata import TimmArchitecture
 from backbones.timm_backbone import is_timm_name
-from backbones.weights import is_weights_file
+from backbones.weights import is_weights_file, read_metadata
 from detection.recipe import DetectRecipe
 from nas import zoo
 from nas.errors import unknown
 
 
-def backbone_config(source: Any, recipe: DetectRecipe) -> dict[str, Any]:
+def backbone_config(source: Any, recipe: DetectRecipe, pretrained: bool = True) -> dict[str, Any]:
     """The config of ``source``: weights file, name of the zoo, genotype (value, file, text), or timm model.
+
+    Without ``pretrained`` a weights file stands for its network alone, which starts from random weights.
 
     The types ``CellBackbone`` and ``TimmBackbone`` come from :mod:`backbones.mmdet_models`.
     """
     known = is_weights_file(source) or source in zoo.names() if isinstance(source, str) else True
     if not known and source.isidentifier() and not is_timm_name(source):
         raise unknown("backbone", source, [*zoo.names(), *timm.list_models()])
-    return mmdet_config.backbone_config(
-        source,
-        channels=recipe.shape.channels,
-        cells=recipe.shape.cells,
-        out_indices=recipe.shape.levels,
-        frozen_stages=recipe.frozen_stages,
-        norm_eval=recipe.norm_eval,
-        norm=recipe.norm,
-        checkpointing=recipe.checkpointing,
-        drop_path=recipe.drop_path,
-    )
+    options: dict[str, Any] = {
+        "channels": recipe.shape.channels,
+        "cells": recipe.shape.cells,
+        "out_indices": recipe.shape.levels,
+        "frozen_stages": recipe.frozen_stages,
+        "norm_eval": recipe.norm_eval,
+        "norm": recipe.norm,
+        "checkpointing": recipe.checkpointing,
+        "drop_path": recipe.drop_path,
+    }
+    if is_weights_file(source) and not pretrained:
+        source, shape = _untrained(source)
+        options |= shape
+    return mmdet_config.backbone_config(source, **options)
+
+
+def _untrained(weights: Any) -> tuple[Any, dict[str, Any]]:
+    """The network of a weights file as another source, with its size."""
+    architecture = read_metadata(weights).architecture
+    if isinstance(architecture, TimmArchitecture):
+        return f"timm:{architecture.name}", architecture.kwargs
+    shape = architecture.shape
+    return shape.pop("genotype"), shape

@@ -19,9 +19,9 @@ BOXES_PER_IMAGE = 100  # as many as COCO scores
 DRAWS = 3  # the result is their mean
 
 
-def chance_level(data: CocoData, *, seed: int = 0, engine: Engine = "hotcoco") -> dict[str, float]:
-    """Mean of the six AP figures over :data:`DRAWS` sets of random boxes on the validation part; -1 where undefined."""
-    truth = data.val.read()
+def chance_level(data: CocoData, *, split: str = "val", seed: int = 0, engine: Engine = "hotcoco") -> dict[str, float]:
+    """Mean of the six AP figures over :data:`DRAWS` sets of random boxes on the part ``split``; -1 where undefined."""
+    truth = data.split(split).read()
     rows = training_boxes(data.train.read(), truth)
     figures = []
     for draw in range(DRAWS):

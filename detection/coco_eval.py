@@ -22,6 +22,7 @@ Truth = Mapping[str, Any] | str | Path
 Detections = np.ndarray | list[dict[str, Any]]
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALL_POINTS = np.linspace(0, 1, 101)
 MAX_DETECTIONS = (1, 10, 100)
 METRICS = ("AP", "AP50", "AP75", "APS", "APM", "APL")
 RECALLS = ("AR1", "AR10", "AR100", "ARS", "ARM", "ARL")
@@ -48,6 +49,11 @@ class CocoScores:
         chosen = self.precision if iou is None else self.precision[[int(np.argmin(abs(IOU_THRESHOLDS - iou)))]]
         present = (chosen > -1).all(axis=(0, 1))
         return chosen[:, :, present].mean(axis=(0, 2)) if present.any() else np.zeros(chosen.shape[1])
+
+    def class_curves(self, iou: float) -> dict[str, np.ndarray]:
+        """Precision of each class that has ground truth at 101 recall points, (101,), at one IoU threshold."""
+        chosen = self.precision[int(np.argmin(abs(IOU_THRESHOLDS - iou)))]
+        return {name: chosen[:, index] for index, name in enumerate(self.classes) if (chosen[:, index] > -1).all()}
 
 
 def evaluate_coco(

@@ -26,9 +26,13 @@ def build_config(
     *,
     seed: int,
     workdir: Path,
+    split: str = "val",
     world_size: int = 1,
 ) -> Config:
-    """Everything the Runner needs. ``recipe.batch_size`` is divided over ``world_size`` processes."""
+    """Everything the Runner needs to train and to score on ``split``.
+
+    ``recipe.batch_size`` is divided over ``world_size`` processes.
+    """
     train_images = len(data.train.read()["images"])
     return Config(
         {
@@ -41,8 +45,8 @@ def build_config(
             "model": model_config(backbone, len(data.classes), recipe),
             "train_dataloader": _train_loader(data.train, recipe, execution, seed, train_images, world_size),
             "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_begin": recipe.epochs + 1},
-            **evaluation_config(data.val, recipe, execution, "val"),
-            **evaluation_config(data.test or data.val, recipe, execution, "test"),
+            **evaluation_config(data.split(split), recipe.input_size, execution, "val"),
+            **evaluation_config(data.test or data.val, recipe.input_size, execution, "test"),
             "optim_wrapper": _optimizer(recipe),
             "param_scheduler": _schedule(recipe, train_images // min(recipe.batch_size, train_images)),
             "default_hooks": {
@@ -89,10 +93,10 @@ def model_config(backbone: dict[str, Any], num_classes: int, recipe: DetectRecip
 
 
 def evaluation_config(
-    split: CocoSplit, recipe: DetectRecipe, execution: Execution, role: Literal["val", "test"]
+    split: CocoSplit, input_size: int, execution: Execution, role: Literal["val", "test"]
 ) -> dict[str, Any]:
     """Loader, loop and metric that score a detector on ``split``, under the Runner's names for ``role``."""
-    size = (recipe.input_size, recipe.input_size)
+    size = (input_size, input_size)
     pipeline = [
         {"type": "LoadImageFromFile"},
         {"type": "Resize", "scale": size, "keep_ratio": False},

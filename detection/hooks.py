@@ -164,6 +164,10 @@ class ReportProgress(Hook):
         self.beat()
         self.report(Progress("evaluate", 0, 1, batch_idx + 1, len(runner.val_dataloader)))
 
+    def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self.beat()
+        self.report(Progress("evaluate", 0, 1, batch_idx + 1, len(runner.test_dataloader)))
+
 
 def _loss(outputs: dict[str, Any] | None) -> float:
     return float((outputs or {})["loss"].detach())

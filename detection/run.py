@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ prepare()
 
 from detection import mmdet_models  # noqa: E402, F401  (fills the registries)
 from detection.runner import QuietRunner  # noqa: E402
+from detection.ssd import normalisation  # noqa: E402
 
 
 def join_processes() -> int:
@@ -103,6 +105,12 @@ class DetectionRun:
         buffer = io.BytesIO()
         torch.save({"meta": state["meta"], "state_dict": state["state_dict"]}, buffer)
         atomic_write(path, buffer.getvalue())
+
+    def save_config(self, path: Path, backbone: dict[str, Any]) -> None:
+        """The config that builds the detector again, with the untrained ``backbone``: no other weights file is read."""
+        config = self.runner.cfg.to_dict()
+        config["model"] |= {"backbone": backbone, "data_preprocessor": normalisation(self.model.backbone)}
+        atomic_write(path, json.dumps(config, indent=1).encode())
 
     def _log_model(self) -> None:
         report = getattr(self.model.backbone, "load_report", None)

@@ -77,7 +77,7 @@ class SSD(SingleStageDetector):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         body = MODELS.build(backbone)
-        BaseDetector.__init__(self, data_preprocessor or _normalisation(body), init_cfg)
+        BaseDetector.__init__(self, data_preprocessor or normalisation(body), init_cfg)
         self.plan = plan_levels(body.channels, body.strides, input_size, extra_channels, Anchors(**(anchors or {})))
         self.train_cfg = ConfigDict(TRAIN_CFG | dict(train_cfg or {}))
         self.test_cfg = ConfigDict(TEST_CFG | dict(test_cfg or {}))
@@ -88,7 +88,7 @@ class SSD(SingleStageDetector):
         )
 
 
-def _normalisation(body: Any) -> dict[str, Any]:
+def normalisation(body: Any) -> dict[str, Any]:
     """mmdet reads pixels as BGR from 0 to 255; our mean and std are RGB from 0 to 1."""
     return {
         "type": "mmdet.DetDataPreprocessor",

@@ -6,12 +6,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from detection.backbone import backbone_config
 from detection.chance import chance_level
 from detection.check import refuse_broken
-from detection.coco_eval import METRICS, RECALLS, CocoScores, Engine
+from detection.coco_eval import METRICS, RECALLS, CocoScores
+from detection.curves import draw_curves
 from detection.data import CocoData
 from detection.picture import draw_comparison
 from detection.recipe import DetectRecipe, Execution
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 RESUME_POINT = "resume.pt"
 DETECTOR = "detector.pth"
 PICTURE = "detections.png"
+CURVES = "precision_recall.png"
 CONFIG = "config.json"
 
 
@@ -34,8 +36,9 @@ class DetectOutcome:
 
     ``metrics`` (AP AP50 AP75 APS APM APL) and ``recalls`` leave out a size that the data set has no box of; ``chance``
     is the baseline of :mod:`detection.chance` under the same names. ``curves`` holds the precision at 101 points of
-    recall for IoU 0.5, 0.75 and the mean over 0.5 to 0.95. Rates are images per second, in training and (network with
-    post-processing) in evaluation. Multiply-adds and parameters are counted at ``input_size``.
+    recall for IoU 0.5, 0.75 and the mean over 0.5 to 0.95; ``curves_picture`` shows them. Rates are images per second,
+    in training and (network with post-processing) in evaluation. Multiply-adds and parameters are counted at
+    ``input_size``.
     """
 
     metrics: dict[str, float]
@@ -56,6 +59,7 @@ class DetectOutcome:
     device: str
     history: list[dict[str, float]]
     picture: Path
+    curves_picture: Path
     detector: Path
     config: Path
 
@@ -67,15 +71,19 @@ def run_detection(
     *,
     seed: int,
     workdir: str | Path,
+    split: Literal["val", "test"] = "val",
+    pretrained: bool = True,
     report: Report = silent,
     execution: Execution | None = None,
 ) -> DetectOutcome:
-    """Train SSD with the backbone on ``data.train`` and score it on ``data.val``.
+    """Train SSD with the backbone on ``data.train`` and score it on ``data.val``, or on ``data.test``.
 
     Args:
         backbone_source: a weights file (its weights are the start), a name of the zoo, a genotype, or a timm model.
         workdir: keeps the log (``log/log.txt``), the resume point, the config and the trained detector. A run that was
             killed there continues after its last whole epoch and ends with the same numbers.
+        split: the part that is scored; nothing is chosen on it.
+        pretrained: False takes only the network from a weights file and starts from random weights.
         report: told every step.
 
     Raises:
@@ -88,10 +96,12 @@ def run_detection(
     workdir.mkdir(parents=True, exist_ok=True)
     refuse_broken(data)
     execution = execution or Execution()
-    backbone = backbone_config(backbone_source, recipe)
+    backbone = backbone_config(backbone_source, recipe, pretrained)
     world_size = join_processes()
     clock = Attempts(workdir, writes=is_main())
-    config = build_config(backbone, data, recipe, execution, seed=seed, workdir=workdir, world_size=world_size)
+    config = build_config(
+        backbone, data, recipe, execution, seed=seed, workdir=workdir, split=split, world_size=world_size
+    )
     identity = _identity(backbone, data, recipe, seed)
     seed_all(seed, "init")
     run = DetectionRun(config, workdir / RESUME_POINT, identity, report, clock.beat)
@@ -99,7 +109,9 @@ def run_detection(
     scores, detections = run.score()
     if is_main():
         run.save_detector(workdir / DETECTOR)
-        draw_comparison(data.val, detections, workdir / PICTURE)
+        run.save_config(workdir / CONFIG, backbone_config(backbone_source, recipe, pretrained=False))
+        draw_comparison(data.split(split), detections, workdir / PICTURE)
+        draw_curves(scores, workdir / CURVES, f"{data.name}, {split}")
     clock.save()
     cost = {
         "seconds": clock.seconds,
@@ -109,7 +121,8 @@ def run_detection(
         "images_per_second": run.point.images / run.point.busy_seconds,
         "inference_images_per_second": run.inference.images / run.inference.seconds,
     }
-    return _outcome(run, scores, data, recipe, seed, cost, workdir, execution.engine)
+    chance = chance_level(data, split=split, seed=seed, engine=execution.engine)
+    return _outcome(run, scores, chance, (3, recipe.input_size, recipe.input_size), cost, workdir)
 
 
 def _identity(backbone: dict[str, Any], data: CocoData, recipe: DetectRecipe, seed: int) -> str:
@@ -121,16 +134,12 @@ def _identity(backbone: dict[str, Any], data: CocoData, recipe: DetectRecipe, se
 def _outcome(
     run: DetectionRun,
     scores: CocoScores,
-    data: CocoData,
-    recipe: DetectRecipe,
-    seed: int,
+    chance: dict[str, float],
+    size: tuple[int, int, int],
     cost: dict[str, Any],
     workdir: Path,
-    engine: Engine,
 ) -> DetectOutcome:
-    size = (3, recipe.input_size, recipe.input_size)
     backbone, detector = run.count(size)
-    chance = chance_level(data, seed=seed, engine=engine)
     measured = {name: value for name, value in scores.stats.items() if value >= 0}
     return DetectOutcome(
         metrics={name: measured[name] for name in METRICS if name in measured},
@@ -149,6 +158,7 @@ def _outcome(
         detector_macs=detector.macs,
         history=run.point.history,
         picture=workdir / PICTURE,
+        curves_picture=workdir / CURVES,
         detector=workdir / DETECTOR,
         config=workdir / CONFIG,
         **cost,

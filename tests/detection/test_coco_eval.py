@@ -163,6 +163,8 @@ def test_curve_is_the_mean_over_classes_and_its_mean_is_the_ap() -> None:
     assert scores.curve().mean() == pytest.approx(scores.stats["AP"])
     assert scores.curve(0.5).mean() == pytest.approx(scores.stats["AP50"])
     assert scores.curve(0.75).mean() == pytest.approx(scores.stats["AP75"])
+    classes = {name: curve.mean() for name, curve in scores.class_curves(0.5).items()}
+    assert classes == pytest.approx({name: scores.per_class[name]["AP50"] for name in scores.classes[:3]})
 
 
 def test_a_file_and_its_content_give_the_same(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 
 pytest.importorskip("mmdet")
@@ -15,10 +17,13 @@ from mmdet.structures import DetDataSample
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from backbones.metadata import CellArchitecture, TimmArchitecture, WeightsMetadata
+from backbones.weights import save_weights
 from detection.backbone import backbone_config
 from detection.recipe import DetectRecipe
 from nas.counting import count
 from nas.errors import UnknownName
+from nas.network import build_network
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -112,6 +117,25 @@ def test_backbone_multiply_adds_are_those_of_table_4(size: int, billions: float)
     """Table 4 prints 1.1 B and 2.9 B, which is Table 3's 557 M scaled by the area of the input."""
     backbone = MODELS.build(backbone_config("pdarts_cifar10", DetectRecipe()))
     assert count(backbone, size, convention="paper").macs / 1e9 == pytest.approx(billions, abs=0.015)
+
+
+@pytest.mark.parametrize("kind", ["cell", "timm"])
+def test_from_scratch_is_the_same_network_without_its_weights(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "net.safetensors"
+    if kind == "cell":
+        network: Any = build_network("darts_v2", "imagenet", channels=4, cells=5, num_classes=2)
+        architecture: Any = CellArchitecture.of(network.body)
+    else:
+        network, architecture = timm.create_model("test_resnet", num_classes=2), TimmArchitecture(name="test_resnet")
+    save_weights(path, network, WeightsMetadata(architecture=architecture, num_classes=2))
+    pretrained, scratch = (
+        MODELS.build(backbone_config(str(path), DetectRecipe(), pretrained)) for pretrained in (True, False)
+    )
+    assert pretrained.load_report.matched > 0
+    assert scratch.load_report is None
+    shapes, others = ({k: v.shape for k, v in net.state_dict().items()} for net in (pretrained, scratch))
+    assert shapes == others
+    assert any(not torch.equal(v, scratch.state_dict()[k]) for k, v in pretrained.state_dict().items())
 
 
 def test_any_source_names_a_backbone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from tiny import start_run
 from torch import Tensor
 
+from detection.chance import chance_level
 from detection.coco_eval import METRICS
 from detection.data import CocoData
 from detection.recipe import DetectRecipe, Execution
@@ -23,6 +25,8 @@ from nas.errors import NaswildError
 from nas.progress import Progress, silent
 
 pytest.importorskip("mmdet")
+
+from detection.evaluate import evaluate_detector
 
 Run = Callable[..., DetectOutcome]
 
@@ -152,8 +156,23 @@ def test_outcome_holds_what_was_measured(whole: DetectOutcome, quick: DetectReci
     assert outcome.backbone_macs == 3 * 8 * 64 * 64 + 8 * 12 * 9 * 16 + 12 * 16 * 9 * 4
     assert outcome.detector_macs > outcome.backbone_macs
     assert outcome.detector_parameters > outcome.backbone_parameters
-    with Image.open(outcome.picture) as picture:
-        assert picture.width > 500
+    for path in (outcome.picture, outcome.curves_picture):
+        with Image.open(path) as picture:
+            assert picture.width > 500
+
+
+def test_the_test_part_is_scored_where_it_is_asked_for(
+    tiny_backbone: str, digits: CocoData, quick: DetectRecipe, tmp_path: Path
+) -> None:
+    shutil.copytree(digits.train.images, tmp_path / "test")
+    data = digits.model_copy(update={"test": digits.train.model_copy(update={"images": tmp_path / "test"})})
+    outcome = run_detection(tiny_backbone, data, quick, seed=5, workdir=tmp_path, split="test")
+    scores = evaluate_detector(outcome.detector, data, split="test").scores
+    assert scores is not None
+    assert outcome.metrics == {name: value for name in METRICS if (value := scores.stats[name]) >= 0}
+    assert outcome.chance["AP50"] == chance_level(data, split="test", seed=5)["AP50"]
+    with pytest.raises(NaswildError, match="no part 'test'"):
+        run_detection(tiny_backbone, digits, quick, seed=5, workdir=tmp_path, split="test")
 
 
 def test_every_step_is_reported(run: Run, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class TinyBackbone(nn.Module):
         return [first, second, self.last(second)]
 
 
-def tiny_config(*_: Any) -> dict[str, str]:
+def tiny_config(*_: Any, **__: Any) -> dict[str, str]:
     """What stands in the place of ``detection.train.backbone_config``, whatever backbone is asked for."""
     return {"type": "TinyBackbone"}
 
