@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -49,8 +50,8 @@ class ImageLoader:
     """Delivers uint8 batches of ``paths`` on ``device``, in any order asked for.
 
     A set whose pixels fit in ``resident_bytes`` is read once; others are decoded batch by batch in ``workers``
-    processes. Raises :class:`NaswildError` that names every unreadable file met in a batch (of a resident set: in all
-    of it).
+    processes, as far as there are processors for them. Raises :class:`NaswildError` that names every unreadable file
+    met in a batch (of a resident set: in all of it).
     """
 
     def __init__(
@@ -63,7 +64,8 @@ class ImageLoader:
         workers: int = 0,
         resident_bytes: int = RESIDENT_BYTES,
     ) -> None:
-        self.people, self.device, self.workers = People(paths, height, width), device, workers
+        self.people, self.device = People(paths, height, width), device
+        self.workers = min(workers, _processors())  # PyTorch warns of more
         self._resident: Tensor | None = None
         if len(paths) * 3 * height * width <= resident_bytes:
             everything = [torch.arange(len(paths))]
@@ -95,3 +97,8 @@ class ImageLoader:
             names = ", ".join(self.people.paths[index] for index in damaged[:5])
             more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
             raise NaswildError(f"cannot read {names}{more}; restore the files, scores on part of a set do not compare")
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
