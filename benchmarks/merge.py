@@ -1,11 +1,13 @@
-"""Bringing results from elsewhere into a run directory, say from a machine that ran other seeds."""
+"""Bringing results from elsewhere into a run directory: another machine's runs, or another group's numbers."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.reported import read_reported
 from benchmarks.store import Result, load_results, save_result
 from nas.errors import NaswildError
 
@@ -26,19 +28,37 @@ def merge_results(run_dir: Path, other: Path) -> Merged:
     Raises:
         NaswildError: results that contradict each other, all of them listed; then nothing has been copied.
     """
-    ours = {result.key: result for result in load_results(run_dir)}
     theirs = load_results(other)
     if not theirs:
         raise NaswildError(f"{other} has no results")
-    contradictions = [result for result in theirs if result.key in ours and result.metrics != ours[result.key].metrics]
-    if contradictions:
-        lines = "\n".join(f"  {it.job}: {_numbers(ours[it.key])} here, {_numbers(it)} there" for it in contradictions)
-        raise NaswildError(f"{other} contradicts {run_dir}; nothing was copied:\n{lines}")
-    new = [result for result in theirs if result.key not in ours]
+    new = _new_results(run_dir, other, theirs)
     for result in new:
         _copy_artifacts(result, other, run_dir)
         save_result(run_dir, result)
     return Merged(len(new), len(theirs) - len(new))
+
+
+def add_reported(run_dir: Path, file: Path) -> Merged:
+    """Take in the results of another group's CSV or JSON file (:mod:`benchmarks.reported`); they stay marked as such.
+
+    Raises:
+        NaswildError: a file or a line that cannot be read, or numbers that contradict what is there already.
+    """
+    theirs = read_reported(file)
+    new = _new_results(run_dir, file, theirs)
+    for result in new:
+        save_result(run_dir, result)
+    return Merged(len(new), len(theirs) - len(new))
+
+
+def _new_results(run_dir: Path, other: Path, theirs: Sequence[Result]) -> list[Result]:
+    """Those of ``theirs`` that ``run_dir`` does not have; raises :class:`NaswildError` for contradictions."""
+    ours = {result.key: result for result in load_results(run_dir)}
+    contradictions = [result for result in theirs if result.key in ours and result.metrics != ours[result.key].metrics]
+    if contradictions:
+        lines = "\n".join(f"  {it.job}: {_numbers(ours[it.key])} here, {_numbers(it)} there" for it in contradictions)
+        raise NaswildError(f"{other} contradicts {run_dir}; nothing was copied:\n{lines}")
+    return [result for result in theirs if result.key not in ours]
 
 
 def _numbers(result: Result) -> str:

@@ -1,7 +1,8 @@
 """What stands at the end of every run: the tables on the screen, and the files a run directory shows the world.
 
 A run directory keeps the results of protocols and cells that the suite no longer has. Only those of the suite as it is
-now, with every seed that was ever run, go into its tables; which they are is written to ``current.json``.
+now, with every seed that was ever run, and what other groups reported, go into its tables; which they are is written to
+``current.json``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.planner import make_plan
+from benchmarks.reported import is_reported
 from benchmarks.store import Result, StoreError, load_results, read_result, result_files
 from nas.files import atomic_write
 
@@ -34,11 +36,12 @@ def publish(plan: Plan, screen: Console) -> list[Path]:
     results = _select(plan)
     if not results:
         return []
-    print_tables(results, screen)
+    mixed = any(is_reported(result) for result in results)  # asked for by adding them; their cells are marked
+    print_tables(results, screen, allow_mixed=mixed)
     current = json.dumps({"suite": plan.suite.name, "keys": [result.key for result in results]}, indent=1)
     paths = [plan.run_dir / name for name in FILES]
     if not _up_to_date(plan.run_dir, current, paths):
-        paths = [*write_tables(plan.run_dir, results), write_report(plan.run_dir, results)]
+        paths = [*write_tables(plan.run_dir, results, allow_mixed=mixed), write_report(plan.run_dir, results)]
         atomic_write(plan.run_dir / CURRENT, current.encode())  # last: it says that the files are whole
     return paths
 
@@ -63,14 +66,14 @@ def _select(plan: Plan) -> list[Result]:
     seeds = {result.seed for result in results if result.kind != "search"}
     suite = plan.suite.model_copy(update={"seeds": tuple(sorted(seeds.union(plan.suite.seeds)))})
     keys = make_plan(suite, plan.document, plan.run_dir).by_key
-    return [result for result in results if result.key in keys]
+    return [result for result in results if result.key in keys or is_reported(result)]
 
 
 def current_results(run_dir: Path) -> list[Result]:
-    """The results that a run's tables show: those its last run named, or all where there never was one."""
+    """The results that a run's tables show: those its last run named and reported ones, or all if it never ran."""
     results = load_results(run_dir)
     path = run_dir / CURRENT
     if not path.exists():
         return results
     keys = set(json.loads(path.read_text())["keys"])
-    return [result for result in results if result.key in keys]
+    return [result for result in results if result.key in keys or is_reported(result)]

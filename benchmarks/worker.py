@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks import rundir
 from benchmarks.datasets import get_maker
+from benchmarks.items import save_items
 from benchmarks.plan import DATA, Job
 from benchmarks.store import Backbone, Cost, Provenance, Result, find_result, save_result
 from benchmarks.tasks import Assignment, Outcome, Subject, get_task
@@ -207,6 +208,7 @@ def _from_upstream(job: Job, subject: Subject, run_dir: Path) -> Subject:
 def _result(job: Job, context: RunContext, assignment: Assignment, outcome: Outcome) -> Result:
     subject, protocol = assignment.subject, job.protocol
     genotype = outcome.genotype if outcome.genotype is not None else subject.genotype
+    artifacts = dict(outcome.artifacts) | save_items(context.run_dir, job.name, outcome.per_item)
     recipe = {"recipe": protocol.recipe_dict} if protocol is not None else {}
     return Result(
         key=job.key,
@@ -238,7 +240,7 @@ def _result(job: Job, context: RunContext, assignment: Assignment, outcome: Outc
             images_per_second=outcome.images_per_second,
         ),
         details={**recipe, **outcome.details},
-        artifacts={name: str(Path(path).relative_to(context.run_dir)) for name, path in outcome.artifacts.items()},
+        artifacts={name: str(Path(path).relative_to(context.run_dir)) for name, path in artifacts.items()},
         provenance=Provenance(
             versions=context.versions or {},
             git=context.git,

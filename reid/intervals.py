@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nas.seeding import derive_seed
-from reid.ranking import RANKS, QueryScores
+from reid.ranking import QueryScores
 
 RESAMPLES = 1000
 
@@ -16,9 +16,7 @@ def bootstrap_intervals(scores: QueryScores, *, seed: int, level: float = 0.95) 
     They cover the choice of queries, and nothing else: not the training seed, the search, or the gallery. Queries of
     one person are drawn one by one, although their scores resemble each other, so the intervals are rather narrow.
     """
-    valid = scores.valid
-    columns = {f"rank{rank}": scores.hits(rank)[valid] for rank in RANKS}
-    columns |= {"mAP": scores.average_precision[valid], "mINP": scores.inverse_negative_penalty[valid]}
+    columns = scores.by_metric()
     values = np.stack(list(columns.values()))
     rng = np.random.default_rng(derive_seed(seed, "bootstrap"))
     size = values.shape[1]

@@ -47,6 +47,12 @@ class QueryScores:
         """1.0 for each query with a relevant image among the nearest ``rank``, else 0.0."""
         return ((self.first > 0) & (self.first <= rank)).astype(np.float64)
 
+    def by_metric(self) -> dict[str, np.ndarray]:
+        """The score of every valid query under each metric; a metric is the mean of its column."""
+        columns = {f"rank{rank}": self.hits(rank) for rank in RANKS}
+        columns |= {"mAP": self.average_precision, "mINP": self.inverse_negative_penalty}
+        return {name: column[self.valid] for name, column in columns.items()}
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -172,8 +178,6 @@ def summarise(scores: QueryScores, precision: Precision = "plain") -> Ranking:
     valid = scores.valid
     if not valid.any():
         raise NaswildError("no query has an image of its identity under another camera in the gallery")
-    metrics = {f"rank{rank}": float(scores.hits(rank)[valid].mean()) for rank in RANKS}
-    metrics["mAP"] = float(scores.average_precision[valid].mean())
-    metrics["mINP"] = float(scores.inverse_negative_penalty[valid].mean())
+    metrics = {name: float(column.mean()) for name, column in scores.by_metric().items()}
     chance = chance_level(scores.relevant[valid], scores.kept[valid], RANKS, trapezoidal=precision == "trapezoidal")
     return Ranking(metrics, chance, scores)

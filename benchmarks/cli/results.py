@@ -1,4 +1,4 @@
-"""``naswild results``: the results of a run, one by one."""
+"""``naswild results``: the results of a run, one by one or in pairs, and results that come from elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from benchmarks.cli.options import console, find_run_dir
 from benchmarks.cli.tables import Run
 
-app = typer.Typer(help="List and show single results.", no_args_is_help=True)
+app = typer.Typer(help="List, show, compare results; bring in others.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -57,6 +57,51 @@ def show_result(
     if result is None:
         raise unknown("result", key, (path.stem.rpartition("-")[2] for path in result_files(folder)))
     typer.echo(result.model_dump_json(indent=1))
+
+
+@app.command("compare")
+def compare(
+    run: Run,
+    a: Annotated[str, typer.Argument(help="A backbone, as the tables call it.")],
+    b: Annotated[str, typer.Argument(help="Another one.")],
+) -> None:
+    """Compare two backbones on the same test images and queries: mean difference with its bootstrap interval.
+
+    Example:
+
+    \b
+    naswild results compare mini pdarts_cifar10 darts_v2
+    """
+    from benchmarks.paired import compare as compare_pairs
+    from benchmarks.publish import current_results
+    from benchmarks.report.paired import pair_row, pair_table
+    from benchmarks.tables import show_tables
+
+    folder = find_run_dir(run)
+    pairs = compare_pairs(folder, current_results(folder), a, b)
+    show_tables([pair_table([pair_row(pair, a, b) for pair in pairs])], console())
+
+
+@app.command("add")
+def add(
+    into: Annotated[Path, typer.Argument(help="Run directory that gets them.")],
+    files: Annotated[list[Path], typer.Argument(help="CSV or JSON files of another group.")],
+) -> None:
+    """Bring in numbers that another group reports; tables mark them, and never mix protocols unmarked.
+
+    A CSV file has one line a number, in the form of a run's own results.csv; needed are kind, task, backbone, metric
+    and value. A JSON file has a list of such lines, or whole results.
+
+    Example:
+
+    \b
+    naswild results add runs/mini theirs.csv
+    """
+    from benchmarks.merge import add_reported
+
+    for file in files:
+        merged = add_reported(into, file)
+        typer.echo(f"{file}: {merged.added} added, {merged.known} known already")
 
 
 @app.command("merge")

@@ -31,8 +31,10 @@ def table(
     naswild table runs/mini --published
     """
     from benchmarks.publish import current_results
+    from benchmarks.reported import is_reported
 
     results = current_results(find_run_dir(run))
+    mixed = mixed or any(is_reported(result) for result in results)
     if form == "screen":
         from benchmarks.tables import print_tables
 

@@ -49,7 +49,7 @@ def render_page(run_dir: Path, results: Sequence[Result], published: bool = Fals
         "rankings": list(pictures(run_dir, measured, "reid")),
         "costs": figures.cost_bars(results),
         "cost_parts": list(figures.KINDS.values()),
-        "further": [_markup(t) for t in (power_table(measured), paired_table(measured)) if t is not None],
+        "further": [_markup(t) for t in (power_table(measured), paired_table(run_dir, measured)) if t is not None],
         "checklist": _by_group(checklist(measured, results)) if results else [],
         "protocols": list(protocol_texts(results)),
         "facts": list(facts(results)) if computed(results) else [],

@@ -1,65 +1,64 @@
-"""Two backbones on the same images or queries, where the results keep a score for each (``details["per_item"]``)."""
+"""The report's table of backbones compared in pairs, on the same images or queries."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from pathlib import Path
 
-from benchmarks.statistics import paired_difference
-from benchmarks.store import Result
-from benchmarks.tables.keys import Point, Task
+from benchmarks.paired import Pair, pairs_of
 from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.table import Block, Cell, Column, Note, Row, Table
 
-ITEMS = {"classify": "images", "detect": "images", "reid": "queries"}
+MOST_BACKBONES = 12  # a pair is a row: more would be a table that nobody reads
 
 
-def paired_table(measured: Measurements) -> Table | None:
-    """Mean difference of every pair of backbones that are no random cells, with its interval; None without such data.
+def paired_table(run_dir: Path, measured: Measurements) -> Table | None:
+    """Mean difference of every pair of backbones that are no random cells, with its interval; None without data."""
+    names = [name for name, backbone in measured.backbones.items() if backbone.kind != "random"][:MOST_BACKBONES]
+    rows = [row for pair in combinations(names, 2) for row in _rows(run_dir, measured, *pair)]
+    return pair_table(rows) if rows else None
 
-    ``details["per_item"]`` maps a metric to one number an image or query, in the order of the data.
-    """
-    rows = [row for task in measured.tasks for row in _rows(measured, task)]
-    if not rows:
-        return None
+
+def pair_table(rows: Sequence[Row]) -> Table:
+    """The rows under their heads."""
+    rows = sorted(rows, key=lambda row: row.cells["task"].text or "")
     return Table(
         name="paired",
         caption="Two backbones on the same images or queries: mean difference",
         columns=(
             Column("task", "Task", numeric=False, identifies=True),
+            Column("metric", "Metric", numeric=False),
             Column("a", "A", numeric=False, identifies=True),
             Column("b", "B", numeric=False, identifies=True),
             Column("difference", "A - B", unit="points", scale=100, decimals=2, signed=True),
             Column("n", "n", decimals=0),
+            Column("runs", "Runs", numeric=False),
         ),
         blocks=(Block("Pairs", tuple(rows)),),
         notes=(
             Note(
-                "In brackets: 95 % bootstrap interval over the images or queries. It does not cover training seeds: "
-                "one run of each backbone is compared with one run of the other."
+                "In brackets: 95 % bootstrap interval over the n images or queries. It does not cover training seeds: "
+                "an image's score is averaged over the runs (A, B) that there are, and those are taken as given."
             ),
         ),
     )
 
 
-def _rows(measured: Measurements, task: Task) -> Iterator[Row]:
-    metric = measured.primary(task)
-    for setting in measured.settings(task):
-        first: dict[str, tuple[str, Sequence[float]]] = {}
-        for name, backbone in measured.backbones.items():
-            result = next(iter(measured.of(task, setting, name)), None)
-            scores = _scores(result, metric) if result is not None and backbone.kind != "random" else None
-            if result is not None and scores:
-                first[name] = measured.label(Point.of(result)), scores
-        for (a, ours), (b, theirs) in combinations(first.values(), 2):
-            difference = paired_difference(ours, theirs, ITEMS.get(task.kind, "items"))
-            if difference is not None:
-                ends = (difference.interval.low, difference.interval.high)
-                cell = Cell(difference.mean, interval=ends)
-                names = {"task": task.title, "a": a, "b": b}
-                texts = {key: Cell(text=text) for key, text in names.items()}
-                yield Row({**texts, "difference": cell, "n": Cell(float(difference.n))})
+def pair_row(pair: Pair, a: str, b: str) -> Row:
+    """One comparison as a row."""
+    interval = pair.difference.interval
+    texts = {"task": pair.task.title, "metric": pair.metric, "a": a, "b": b, "runs": f"{pair.runs[0]}, {pair.runs[1]}"}
+    return Row(
+        {
+            **{key: Cell(text=text) for key, text in texts.items()},
+            "difference": Cell(pair.difference.mean, interval=(interval.low, interval.high)),
+            "n": Cell(float(pair.difference.n)),
+        }
+    )
 
 
-def _scores(result: Result, metric: str) -> Sequence[float] | None:
-    return (result.details.get("per_item") or {}).get(metric)
+def _rows(run_dir: Path, measured: Measurements, a: str, b: str) -> Iterator[Row]:
+    for task in measured.tasks:
+        for pair in pairs_of(run_dir, measured, task, a, b, [measured.primary(task)]):
+            yield pair_row(pair, a, b)

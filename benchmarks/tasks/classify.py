@@ -41,6 +41,7 @@ class Classify(Task):
 
     def run(self, assignment: Assignment) -> Outcome:
         """Train, score, count, save."""
+        from benchmarks.items import right_answers
         from nas import count
         from nas.train import new_network, train_classifier
 
@@ -72,6 +73,7 @@ class Classify(Task):
             input_size=size,
             details=_details(trained, classes),
             artifacts={"weights": weights},
+            per_item={"top1": right_answers(network, proxy)},
         )
 
     def _save(self, path: Any, network: nn.Module, proxy: Proxy, assignment: Assignment, trained: TrainOutcome) -> None:

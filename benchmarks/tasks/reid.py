@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 METRICS = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
+PER_QUERY = ("mAP", "rank1")  # kept for every query
 
 
 class Reid(Task):
@@ -74,6 +75,7 @@ class Reid(Task):
             input_size=found.input_size,
             details=_details(found),
             artifacts={"picture": found.picture} if found.picture is not None else {},
+            per_item={name: found.per_query[name].tolist() for name in PER_QUERY},
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -72,6 +72,8 @@ class Outcome:
     genotype: Mapping[str, Any] | None = None  # what a search found
     details: Mapping[str, Any] = field(default_factory=dict)
     artifacts: Mapping[str, Path] = field(default_factory=dict)  # files inside the run directory
+    # Metric -> one number an image or query, in the order of the data; the metric is their mean. See benchmarks.items.
+    per_item: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 class Task(ABC):

@@ -195,14 +195,14 @@ def test_the_power_note_pools_the_deviation_of_repeated_runs() -> None:
     assert half > full > 2
 
 
-def test_pairs_on_the_same_queries_are_compared_where_scores_are_kept() -> None:
-    assert paired_table(Measurements(mini_results())) is None
+def test_pairs_on_the_same_queries_are_compared_where_scores_are_kept(tmp_path: Path) -> None:
+    assert paired_table(tmp_path, Measurements(mini_results())) is None
     results = [
         r.model_copy(update={"details": {"per_item": {"mAP": [0.1 * i + shift for i in range(9)]}}})
         for r, shift in ((r, 0.1 if r.backbone.name == "darts_v2" else 0.0) for r in mini_results())
         if r.kind == "reid" and r.task == "msmt17" and r.backbone.kind == "published"
     ]
-    table = paired_table(Measurements(results))
+    table = paired_table(tmp_path, Measurements(results))
     assert table is not None
     (row,) = table.rows()
     assert row.cells["difference"].value == pytest.approx(0.1 if row.cells["a"].text == "darts_v2" else -0.1)

@@ -1,0 +1,77 @@
+"""Scores of single images or queries: kept beside a result, so that two backbones can be compared in pairs.
+
+``items/<job>.npz`` holds, for each metric that is a mean over the data, one number an image or query in the order of
+the data. COCO's AP is no such mean, so detection keeps none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import NaswildError
+from nas.files import atomic_write
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from benchmarks.store import Result
+    from nas.proxies import Proxy
+
+ARTIFACT = "per_item"
+
+
+def save_items(run_dir: Path, job: str, per_item: Mapping[str, Sequence[float]]) -> dict[str, Path]:
+    """Write the scores of one job; returns the artifact to add to its result, nothing where there are no scores."""
+    import numpy as np
+
+    if not per_item:
+        return {}
+    buffer = BytesIO()
+    arrays: dict[str, Any] = {name: np.asarray(scores, "float32") for name, scores in per_item.items()}
+    np.savez_compressed(buffer, **arrays)
+    path = run_dir / "items" / f"{job}.npz"
+    atomic_write(path, buffer.getvalue())
+    return {ARTIFACT: path}
+
+
+def load_items(run_dir: Path, result: Result, metric: str) -> np.ndarray | None:
+    """The scores under ``metric`` (n,): from the file beside the result, or from a reported result's details.
+
+    None where it has none. Raises :class:`NaswildError` for a file that is gone or damaged.
+    """
+    import numpy as np
+
+    if ARTIFACT not in result.artifacts:
+        inline = (result.details.get(ARTIFACT) or {}).get(metric)
+        return None if inline is None else np.asarray(inline, float)
+    path = run_dir / result.artifacts[ARTIFACT]
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return found[metric].astype(float) if metric in found else None
+    except (OSError, ValueError) as error:
+        raise NaswildError(
+            f"{path}: cannot be read ({error}); delete {result.job}'s result and run it again"
+        ) from error
+
+
+def right_answers(network: nn.Module, proxy: Proxy) -> list[float]:
+    """1.0 for each test image of ``proxy`` that ``network`` names rightly at the first guess, else 0.0."""
+    import torch
+
+    from nas.evaluate import BATCH
+    from nas.images import IGNORED
+    from nas.loading import Loader
+
+    device = next(network.parameters()).device
+    loader = Loader(proxy.test, proxy.image_size, proxy.mean, proxy.std, device)
+    network.eval()
+    found: list[float] = []
+    with torch.inference_mode():
+        for pixels, labels in loader.plain(torch.arange(len(proxy.test)).split(BATCH)):
+            right = network(pixels).argmax(dim=1) == labels
+            found += right[labels != IGNORED].float().tolist()
+    return found

@@ -1,0 +1,59 @@
+"""``naswild results``: list, show, compare, add, merge, as a user types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from synthetic import mini_results
+from typer.testing import CliRunner
+
+from benchmarks.cli.app import app
+from benchmarks.items import save_items
+from benchmarks.store import save_result
+
+COMMANDS = ("list", "show", "compare", "add", "merge")
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """``runs/mini`` below the working directory, with scores of single images of the two published cells."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    folder = tmp_path / "runs" / "mini"
+    for number, result in enumerate(mini_results()):
+        if result.kind == "classify":
+            scores = [float(index % 7 < 5 + number % 2) for index in range(60)]
+            kept = save_items(folder, result.job, {"top1": scores})
+            result = result.model_copy(
+                update={"artifacts": {name: str(path.relative_to(folder)) for name, path in kept.items()}}
+            )
+        save_result(folder, result)
+    return folder
+
+
+def naswild(*arguments: str) -> str:
+    done = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command: str) -> None:
+    assert f"naswild results {command}" in naswild("results", command, "--help")
+
+
+def test_compare_prints_the_difference_with_its_interval(run_dir: Path) -> None:
+    assert run_dir.is_dir()
+    output = naswild("results", "compare", "mini", "pdarts_cifar10", "darts_v2")
+    assert "digits" in output
+    assert "bootstrap interval over the n images" in output
+    assert "60" in output
+
+
+def test_added_numbers_are_listed_and_shown_in_the_table(run_dir: Path, tmp_path: Path) -> None:
+    file = tmp_path / "theirs.csv"
+    file.write_text("kind,task,backbone,metric,value\nclassify,digits,theirs,top1,0.99\n")
+    assert "1 added, 0 known already" in naswild("results", "add", str(run_dir), str(file))
+    assert "theirs" in naswild("results", "list", "mini", "theirs")
+    assert "theirs" in naswild("table", "mini", "--format", "markdown")

@@ -1,0 +1,109 @@
+"""Two backbones on the same items: scores kept beside results, and the paired bootstrap of their difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.items import load_items, right_answers, save_items
+from benchmarks.paired import compare
+from benchmarks.store import Result
+from nas.errors import NaswildError, UnknownName
+
+MakeResult = Callable[..., Result]
+EASE = np.random.default_rng(0).random(400)  # how easy each image is: what makes two backbones' scores correlate
+
+
+def kept(run_dir: Path, result: Result, name: str, seed: int, scores: np.ndarray) -> Result:
+    """The result as of backbone ``name``, with its items on disk."""
+    job = f"{name}-{seed}"
+    artifacts = {
+        what: str(path.relative_to(run_dir)) for what, path in save_items(run_dir, job, {"top1": scores}).items()
+    }
+    backbone = result.backbone.model_copy(update={"name": name})
+    return result.model_copy(
+        update={"key": job, "job": job, "seed": seed, "backbone": backbone, "artifacts": artifacts}
+    )
+
+
+def right(better: float, seed: int) -> np.ndarray:
+    noise = 0.1 * np.random.default_rng(seed).random(EASE.size)
+    return (EASE + better + noise > 0.6).astype(float)
+
+
+def test_scores_come_back_in_order_and_other_metrics_have_none(tmp_path: Path, make_result: MakeResult) -> None:
+    result = kept(tmp_path, make_result(), "a", 0, right(0.0, 1))
+    assert load_items(tmp_path, result, "top1").tolist() == right(0.0, 1).tolist()
+    assert load_items(tmp_path, result, "top5") is None
+    (tmp_path / result.artifacts["per_item"]).write_bytes(b"cut")
+    with pytest.raises(NaswildError, match="cannot be read"):
+        load_items(tmp_path, result, "top1")
+
+
+def test_no_scores_leave_no_file(tmp_path: Path) -> None:
+    assert save_items(tmp_path, "job", {}) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pairing_tells_a_difference_that_the_two_means_alone_do_not(tmp_path: Path, make_result: MakeResult) -> None:
+    results = [
+        kept(tmp_path, make_result(), "a", 0, right(0.03, 1)),
+        kept(tmp_path, make_result(), "b", 0, right(0.0, 1)),
+    ]
+    (pair,) = compare(tmp_path, results, "a", "b")
+    assert pair.difference.mean == pytest.approx(pair.means[0] - pair.means[1])
+    assert pair.difference.n == 400
+    assert pair.difference.interval.low > 0
+    unpaired = 1.96 * np.sqrt(sum(mean * (1 - mean) / 400 for mean in pair.means))
+    assert pair.difference.mean < unpaired  # an interval from the two means alone would hold 0
+
+
+def test_swapping_the_sides_swaps_the_sign(tmp_path: Path, make_result: MakeResult) -> None:
+    results = [
+        kept(tmp_path, make_result(), "a", 0, right(0.05, 1)),
+        kept(tmp_path, make_result(), "b", 0, right(0.0, 2)),
+    ]
+    (forth,), (back,) = compare(tmp_path, results, "a", "b"), compare(tmp_path, results, "b", "a")
+    assert forth.difference.mean == pytest.approx(-back.difference.mean)
+
+
+def test_seeds_are_averaged_item_by_item_and_counted(tmp_path: Path, make_result: MakeResult) -> None:
+    results = [kept(tmp_path, make_result(), "a", seed, right(0.05, seed)) for seed in range(3)]
+    results.append(kept(tmp_path, make_result(), "b", 0, right(0.0, 9)))
+    (pair,) = compare(tmp_path, results, "a", "b")
+    assert pair.runs == (3, 1)
+    assert pair.means[0] == pytest.approx(np.mean([right(0.05, seed).mean() for seed in range(3)]))
+    assert "not training seeds" in pair.difference.interval.covers
+
+
+def test_different_numbers_of_items_are_refused(tmp_path: Path, make_result: MakeResult) -> None:
+    results = [
+        kept(tmp_path, make_result(), "a", 0, right(0, 1)),
+        kept(tmp_path, make_result(), "b", 0, right(0, 1)[:9]),
+    ]
+    with pytest.raises(NaswildError, match=r"\[9, 400\] items"):
+        compare(tmp_path, results, "a", "b")
+
+
+def test_unknown_backbones_and_results_without_scores_are_said(tmp_path: Path, make_result: MakeResult) -> None:
+    with pytest.raises(UnknownName, match="darts_v2"):
+        compare(tmp_path, [make_result()], "darts_v1", "darts_v2")
+    with pytest.raises(NaswildError, match="no task has scores"):
+        compare(tmp_path, [make_result()], "darts_v2", "darts_v2")
+
+
+def test_right_answers_average_to_the_top1_of_the_evaluation() -> None:
+    from nas.evaluate import evaluate_classifier
+    from nas.proxies import load_proxy
+    from nas.train import new_network
+    from nas.train_recipe import RetrainRecipe
+
+    proxy = load_proxy("digits", image_size=16)
+    recipe = RetrainRecipe(network={"stem": "cifar", "channels": 4, "cells": 3}, auxiliary_weight=0.0)
+    network = new_network("darts_v2", recipe, 10, seed=0)
+    answers = right_answers(network, proxy)
+    assert len(answers) == len(proxy.test)
+    assert sum(answers) / len(answers) == pytest.approx(evaluate_classifier(network, proxy).top1)
