@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nas.images import IGNORED
 from nas.loading import Batch, Loader
+from nas.progress import Progress, Report, silent
 from nas.proxies import Proxy
 
 BATCH = 250
@@ -33,13 +34,25 @@ class Score:
 
 
 def evaluate_classifier(
-    network: nn.Module, proxy: Proxy, *, device: str | torch.device | None = None, workers: int = 0
+    network: nn.Module,
+    proxy: Proxy,
+    *,
+    device: str | torch.device | None = None,
+    workers: int = 0,
+    report: Report = silent,
 ) -> Score:
     """Score ``network`` on the test images of ``proxy``, on ``device`` (by default where the network is)."""
     place = torch.device(device) if device is not None else next(network.parameters()).device
     loader = Loader(proxy.test, proxy.image_size, proxy.mean, proxy.std, place, workers)
     chunks = torch.arange(len(proxy.test)).split(BATCH)
-    return Score.of(tally(network.to(place), loader.plain(chunks)))
+    return Score.of(tally(network.to(place), _watched(loader.plain(chunks), len(chunks), report)))
+
+
+def _watched(batches: Iterable[Batch], count: int, report: Report) -> Iterator[Batch]:
+    """The batches, each reported once it is scored."""
+    for step, batch in enumerate(batches, 1):
+        yield batch
+        report(Progress("evaluate", 0, 1, step, count))
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli import backbones, data, doctor, results, run, single, tables, zoo
+from benchmarks.cli import backbones, data, doctor, evaluate, results, run, single, tables, zoo
 
 HELP = """Does a searched cell still win on tasks it has never seen?
 
@@ -47,7 +47,7 @@ def _root(
 app.command("run")(run.run)
 app.command("search")(single.search)
 app.command("retrain")(single.retrain)
-app.command("evaluate")(single.evaluate)
+app.command("evaluate")(evaluate.evaluate)
 app.command("swap")(backbones.swap)
 app.command("convert")(backbones.convert)
 app.command("export")(backbones.export)

@@ -1,4 +1,4 @@
-"""``naswild search``, ``retrain`` and ``evaluate``: one stage for one backbone, by the same machinery as a suite."""
+"""``naswild search`` and ``naswild retrain``: one stage for one backbone, by the same machinery as a suite."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def search(
     """
     entry = {"search": {"method": method, "on": on, "seeds": [seed]}}
     suite = {"name": "search", "backbones": [entry], "protocols": {"search": protocol}, "data": _proxy(on, root)}
-    result, folder = _run_one(suite, run_dir, imports)
+    result, folder = run_one(suite, run_dir, imports)
     _leave(folder / result.artifacts["genotype"], out)
 
 
@@ -70,49 +70,14 @@ def retrain(
     """
     suite = {
         "name": "retrain",
-        "backbones": [_absolute(source)],
+        "backbones": [absolute(source)],
         "tasks": [{"task": "classify", "data": on}],
         "protocols": {"retrain": protocol},
         "seeds": [seed],
         "data": _proxy(on, root),
     }
-    result, folder = _run_one(suite, run_dir, imports)
+    result, folder = run_one(suite, run_dir, imports)
     _leave(folder / result.artifacts["weights"], out)
-
-
-def evaluate(
-    source: Source,
-    task: Annotated[str, typer.Option("--task", help="detect, reid, or a task of your own.")],
-    protocol: Annotated[str, typer.Option("--protocol", help="A protocol of the task's stage, by name or path.")],
-    data: Annotated[
-        str | None, typer.Option("--data", metavar="MAKER", help="Data that we make: digits-coco, reid.")
-    ] = None,
-    root: Root = None,
-    options: Settings = None,
-    seed: Seed = 0,
-    run_dir: RunDir = None,
-    imports: Imports = None,
-) -> None:
-    """Measure a backbone on a task, on data that we make or on your own.
-
-    Examples:
-
-    \b
-    naswild evaluate darts_v2.safetensors --task detect --protocol detect-mini --data digits-coco
-    naswild evaluate darts_v2.safetensors --task reid --protocol reid-mini --root ~/reid -o set=market1501 -o parts=6
-    """
-    if (data is None) == (root is None):
-        raise typer.BadParameter("give one of --data and --root")
-    name = data or (root.name if root is not None else "")
-    suite = {
-        "name": "evaluate",
-        "backbones": [_absolute(source)],
-        "tasks": [{"task": task, "data": name, **settings(options)}],
-        "protocols": {_stage(task, imports): protocol},
-        "seeds": [seed],
-        "data": {name: {"made": data} if root is None else {"root": str(root.expanduser().resolve())}},
-    }
-    _run_one(suite, run_dir, imports)
 
 
 def settings(options: list[str] | None) -> dict[str, int | str]:
@@ -126,15 +91,7 @@ def settings(options: list[str] | None) -> dict[str, int | str]:
     return found
 
 
-def _stage(task: str, imports: list[str] | None) -> str:
-    from benchmarks.tasks import get_task
-    from benchmarks.tasks.registry import import_extensions
-
-    import_extensions(imports or [])
-    return get_task(task).stage
-
-
-def _absolute(source: str) -> str:
+def absolute(source: str) -> str:
     """Files by their full path, so that a run directory elsewhere finds them."""
     path = Path(source).expanduser()
     return str(path.resolve()) if path.is_file() else source
@@ -148,7 +105,7 @@ def _proxy(name: str, root: Path | None) -> dict[str, Any]:
     return {name: {"root": str(folder.resolve())}} if folder.is_dir() else {}
 
 
-def _run_one(content: dict[str, Any], run_dir: Path | None, imports: list[str] | None) -> tuple[Result, Path]:
+def run_one(content: dict[str, Any], run_dir: Path | None, imports: list[str] | None) -> tuple[Result, Path]:
     """Run a suite of one chain of jobs; the result of its last job, which is also printed."""
     from benchmarks.live import headline
     from benchmarks.run import Options, plan_suite, run_plan

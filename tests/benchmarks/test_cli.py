@@ -74,6 +74,12 @@ def test_help_imports_nothing_heavy() -> None:
         (["data", "make", "digits-coco", "x", "-o", "trian=3"], "did you mean 'train'"),
         (["evaluate", "darts_v2", "--task", "reids", "--protocol", "p", "--data", "reid"], "did you mean 'reid'?"),
         (["evaluate", "darts_v2", "--task", "reid", "--protocol", "p"], "give one of --data and --root"),
+        (["evaluate", "darts_v2", "--task", "reid", "--data", "reid"], "--protocol NAME"),
+        (["evaluate", "--task", "digits"], "give a backbone to measure, or --weights FILE"),
+        (["evaluate", "--weights", "a.safetensors", "--task", "digits"], "a.safetensors does not exist"),
+        (["evaluate", "darts_v2", "--task", "digits"], "no weights file; train one: naswild retrain darts_v2"),
+        (["evaluate", "--weights", "a.safetensors", "--task", "reid"], "naswild evaluate a.safetensors --task reid"),
+        (["evaluate", "--weights", "a.pth", "--task", "detect"], "--root FOLDER"),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_2(arguments: list[str], message: str) -> None:
