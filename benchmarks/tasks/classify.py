@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from nas.train import TrainOutcome
 
 
+# Sets that were read without an error: reading one takes a while, and every backbone of a suite asks for it.
+_READABLE: set[tuple[str, int | None]] = set()
+
+
 class Classify(Task):
     """Top-1 and top-5 accuracy on the test images, and a weights file that describes itself."""
 
@@ -36,7 +40,10 @@ class Classify(Task):
 
             if not timm.is_model(source.removeprefix("timm:")):
                 return [str(unknown("timm model", source.removeprefix("timm:"), timm.list_models()))]
-        open_proxy(assignment.data, assignment.recipe.image_size)
+        key = (assignment.data.version, assignment.recipe.image_size)
+        if key not in _READABLE:
+            open_proxy(assignment.data, assignment.recipe.image_size)
+            _READABLE.add(key)
         return []
 
     def run(self, assignment: Assignment) -> Outcome:

@@ -1,0 +1,76 @@
+"""The built-in tasks: what they ask for before hours are spent, and what their options mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from benchmarks.tasks import Assignment, DataSource, Subject, classify, get_task
+from nas.errors import NaswildError
+from nas.train_recipe import RetrainRecipe
+
+
+def assignment(tmp_path: Path, source: str = "darts_v2", recipe: Any = None, **options: Any) -> Assignment:
+    """A job on the folder ``tmp_path``."""
+    return Assignment(
+        job="job",
+        subject=Subject("darts_v2", "published", source=source),
+        recipe=recipe,
+        data=DataSource("cells", version=str(tmp_path), root=tmp_path),
+        seed=0,
+        run_dir=tmp_path,
+        workdir=tmp_path,
+        options=options,
+    )
+
+
+def test_a_set_is_read_once_for_all_backbones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (tmp_path / part / name / "0.png" for part in ("train", "test") for name in "ab"):
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(path)
+    reads = []
+    real = classify.open_proxy
+    monkeypatch.setattr(classify, "open_proxy", lambda *given: (reads.append(given), real(*given)))
+    for size in (None, None, 16):
+        recipe = RetrainRecipe(image_size=size)
+        assert get_task("classify").missing(assignment(tmp_path, recipe=recipe)) == []
+    assert len(reads) == 2  # once at each size
+
+
+def test_an_unreadable_set_is_said_for_every_backbone(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(NaswildError, match="needs a folder of images per class"):
+            get_task("classify").missing(assignment(tmp_path, recipe=RetrainRecipe()))
+
+
+def test_a_timm_model_that_does_not_exist_is_said(tmp_path: Path) -> None:
+    (found,) = get_task("classify").missing(assignment(tmp_path, "timm:resnet17"))
+    assert "did you mean" in found
+
+
+def test_detection_from_scratch_is_a_column_of_its_own() -> None:
+    detect = get_task("detect")
+    assert detect.target("bccd", {"split": "test"}) == "bccd"
+    assert detect.target("bccd", {"split": "test", "weights": "none"}) == "bccd from scratch"
+    assert detect.variant({"split": "test", "weights": "none"}) == {}
+
+
+@pytest.mark.parametrize(("name", "value"), [("split", "train"), ("weights", "imagenet")])
+def test_values_that_an_option_does_not_have_are_said(tmp_path: Path, name: str, value: str) -> None:
+    pytest.importorskip("mmdet")
+    (found,) = get_task("detect").missing(assignment(tmp_path, **{name: value}))
+    assert f"not {value!r}" in found
+
+
+def test_a_test_part_that_is_not_there_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("mmdet")
+    from detection.compose import make_digits_coco
+
+    make_digits_coco(tmp_path, seed=0, train=2, val=2, image_size=96)
+    detect = get_task("detect")
+    assert detect.missing(assignment(tmp_path)) == []
+    with pytest.raises(NaswildError, match="has no part 'test'"):
+        detect.missing(assignment(tmp_path, split="test"))
