@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from nas.errors import NaswildError
 
 
-def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
+def atomic_write(
+    path: str | os.PathLike[str], data: bytes, *, before_replacing: Callable[[], object] | None = None
+) -> None:
     """Replace ``path`` by ``data`` in one step: readers see the old file or the new one, never a part.
+
+    ``before_replacing`` is called when the new file is whole on the disk and the old one still in its place.
 
     Raises :class:`NaswildError` if it cannot be written (a full disk, say); what was there before stays whole.
     """
@@ -24,6 +29,8 @@ def atomic_write(path: str | os.PathLike[str], data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o666 & ~_umask())
+        if before_replacing is not None:
+            before_replacing()
         Path(temporary).replace(path)
     except OSError as error:
         if temporary is not None:

@@ -86,3 +86,4 @@ class Execution(_Frozen):
     compile: bool = False
     workers: int = Field(default=4, ge=0)  # processes that decode images of sets too large for memory
     checkpoint_seconds: float = Field(default=30.0, ge=0)  # 0: after every step
+    checkpoints: PositiveInt = 2  # how many of the last ones are kept

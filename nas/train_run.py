@@ -79,7 +79,7 @@ def open_run(
         average=copy.deepcopy(network).requires_grad_(False) if recipe.ema is not None else None,
         sums=torch.zeros(3, dtype=torch.float64, device=fabric.device),
     )
-    keeper = Keeper(fabric, state, workdir / "checkpoint.pt", execution.checkpoint_seconds)
+    keeper = Keeper(fabric, state, workdir / "checkpoint.pt", execution)
     model, optimizer = fabric.setup(torch.compile(network) if execution.compile else network, plain_optimizer)
 
     def loader(images: Images) -> Loader:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from nas.checkpoint import load_checkpoint, save_checkpoint
 from nas.errors import NaswildError
+from nas.train_recipe import Execution
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +52,8 @@ class TrainState:
     busy_seconds: float = 0.0
     scaler: dict[str, Any] = field(default_factory=dict)
 
-    def save(self, path: Path) -> None:
-        """Write the checkpoint; the one before it is kept."""
+    def save(self, path: Path, keep: int) -> None:
+        """Write the checkpoint and keep the last ``keep``."""
         plain = ("epoch", "step", "history", "best", "best_epoch", "images", "busy_seconds", "scaler", "identity")
         save_checkpoint(
             path,
@@ -63,6 +64,7 @@ class TrainState:
                 "optimizer": self.optimizer.state_dict(),
                 "average": self.average.state_dict() if self.average is not None else None,
             },
+            keep,
         )
 
     def restore(self, path: Path) -> bool:
@@ -117,22 +119,22 @@ class TrainState:
 
 
 class Keeper:
-    """Keeps a run's state at ``path``: continues from what is there, and writes it again every ``seconds``.
+    """Keeps a run's state at ``path``: continues from what is there, and writes it every ``checkpoint_seconds``.
 
     Made before Fabric wraps the model, so that what is restored is what is wrapped.
     """
 
-    def __init__(self, fabric: Fabric, state: TrainState, path: Path, seconds: float) -> None:
-        self.fabric, self.state, self.path, self.seconds = fabric, state, path, seconds
+    def __init__(self, fabric: Fabric, state: TrainState, path: Path, execution: Execution) -> None:
+        self.fabric, self.state, self.path, self.execution = fabric, state, path, execution
         if state.restore(path) and state.scaler:
             fabric.strategy.precision.load_state_dict(state.scaler)
         self.last = time.perf_counter()
 
     def save_if_due(self, always: bool = False) -> None:
         """Write the checkpoint (process 0 does) if the last one is old, or ``always``."""
-        if not always and time.perf_counter() - self.last < self.seconds:
+        if not always and time.perf_counter() - self.last < self.execution.checkpoint_seconds:
             return
         if self.fabric.is_global_zero:
             self.state.scaler = self.fabric.strategy.precision.state_dict()
-            self.state.save(self.path)
+            self.state.save(self.path, self.execution.checkpoints)
         self.last = time.perf_counter()

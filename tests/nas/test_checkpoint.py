@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import resource
 
 import pytest
 import torch
@@ -29,6 +30,39 @@ def test_a_damaged_newest_checkpoint_falls_back_with_a_message(tmp_path, caplog,
     assert "damaged" in caplog.text
 
 
+@pytest.mark.parametrize("keep", [1, 2, 4])
+def test_the_last_checkpoints_are_kept(tmp_path, keep):
+    path = tmp_path / "state.pt"
+    for epoch in range(6):
+        save_checkpoint(path, {"epoch": epoch}, keep)
+    names = ["state.pt", "state.pt.prev", "state.pt.prev2", "state.pt.prev3"][:keep]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+    assert [torch.load(tmp_path / name)["epoch"] for name in names] == [5, 4, 3, 2][:keep]
+    save_checkpoint(path, {"epoch": 6}, 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_fallback_goes_on_to_the_newest_whole_one(tmp_path, caplog):
+    path = tmp_path / "state.pt"
+    for epoch in range(4):
+        save_checkpoint(path, {"epoch": epoch}, keep=4)
+    path.write_bytes(b"x")
+    (tmp_path / "state.pt.prev").write_bytes(b"y")
+    assert load_checkpoint(path) == {"epoch": 1}
+    assert caplog.text.count("damaged") == 2
+
+
+def test_a_damaged_checkpoint_does_not_push_out_a_whole_one(tmp_path):
+    path = tmp_path / "state.pt"
+    save_checkpoint(path, {"epoch": 1})
+    save_checkpoint(path, {"epoch": 2})
+    path.write_bytes(b"x")
+    assert load_checkpoint(path) == {"epoch": 1}
+    save_checkpoint(path, {"epoch": 3})
+    path.write_bytes(b"x")
+    assert load_checkpoint(path) == {"epoch": 1}
+
+
 def test_two_damaged_checkpoints_are_an_error(tmp_path):
     path = tmp_path / "state.pt"
     save_checkpoint(path, {"epoch": 1})
@@ -50,7 +84,23 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_refusing_disk_leaves_the_older_file_whole(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_every_older_checkpoint_whole(tmp_path):
+    """The system itself refuses to write beyond a limit, as it does where no space is left."""
+    path = tmp_path / "state.pt"
+    for epoch in (1, 2):
+        save_checkpoint(path, {"epoch": epoch, "w": torch.zeros(1000)})
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(NaswildError, match=r"cannot write .*state.pt: File too large"):
+            save_checkpoint(path, {"epoch": 3, "w": torch.zeros(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_disk_that_refuses_at_the_last_moment_leaves_them_too(tmp_path, monkeypatch):
     path = tmp_path / "state.pt"
     save_checkpoint(path, {"epoch": 1})
 

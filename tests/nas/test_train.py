@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,28 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(proxy, tmp_path,
     weights, _ = train(proxy, tmp_path)
     assert "damaged" in caplog.text
     assert_same(weights, uninterrupted[0])
+
+
+def test_the_last_checkpoints_are_kept_as_many_as_asked(proxy, tmp_path):
+    with pytest.raises(Killed):
+        train(proxy, tmp_path, report=kill_after(5), execution=Execution(checkpoint_seconds=0, checkpoints=3))
+    steps = {p.name: torch.load(p)["epoch"] * 3 + torch.load(p)["step"] for p in tmp_path.glob("checkpoint*")}
+    assert steps == {"checkpoint.pt": 5, "checkpoint.pt.prev": 4, "checkpoint.pt.prev2": 3}
+
+
+def test_full_disk_stops_the_run_and_leaves_its_checkpoints_whole(proxy, tmp_path, uninterrupted):
+    with pytest.raises(Killed):
+        train(proxy, tmp_path, report=kill_after(3), execution=EVERY_STEP)
+    before = {p.name: p.read_bytes() for p in tmp_path.glob("checkpoint*")}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before["checkpoint.pt"]) // 2, limits[1]))
+    try:
+        with pytest.raises(NaswildError, match="cannot write"):
+            train(proxy, tmp_path, execution=EVERY_STEP)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {p.name: p.read_bytes() for p in tmp_path.glob("*checkpoint*")} == before
+    assert_same(train(proxy, tmp_path)[0], uninterrupted[0])
 
 
 def test_finished_run_is_not_trained_again(proxy, tmp_path):
