@@ -55,7 +55,7 @@ def open_run(
     shapes = [parameter.shape for parameter in network.parameters()]
     identity = fingerprint(recipe, seed, data.title, data.version, shapes)
     state = TrainState(network, plain, identity, sums=torch.zeros(3, dtype=torch.float64, device=fabric.device))
-    keeper = Keeper(fabric, state, workdir / "checkpoint.pt", execution.checkpoint_seconds)
+    keeper = Keeper(fabric, state, workdir / "checkpoint.pt", execution)
     model, optimizer = fabric.setup(network, plain)
     paths = [person.path for person in data.train]
     return Run(
