@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,9 +18,10 @@ from typing import Any
 from benchmarks.protocol import content_hash
 from benchmarks.suite import DataEntry
 from benchmarks.tasks.task import DataSource
-from nas.errors import NaswildError, unknown
+from nas.errors import unknown
 
 Maker = Callable[..., Any]
+MISSING = "missing"  # version of data that is not there: it can be planned with, not run
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,9 @@ def _find(name: str) -> _Maker:
 
 
 def data_source(name: str, entry: DataEntry, run_dir: Path) -> DataSource:
-    """Where the data of a suite is, or will be, and its version.
+    """Where the data of a suite is, or will be, and its version: :data:`MISSING` where the user's copy is not there.
 
     Raises:
-        NaswildError: the user's copy is not there.
         UnknownName: no such maker.
     """
     if entry.made is not None:
@@ -85,9 +86,17 @@ def data_source(name: str, entry: DataEntry, run_dir: Path) -> DataSource:
         identity = {"proxy": entry.proxy, **entry.options}
         return DataSource(name, content_hash(identity), proxy=entry.proxy, options=entry.options)
     if not entry.path.exists():
-        raise NaswildError(f"data {name!r}: {entry.path} does not exist; put the data there or change its root")
+        return DataSource(name, MISSING, root=entry.path, proxy=entry.proxy, options=entry.options)
     identity = {"proxy": entry.proxy, "content": fingerprint(entry.path), **entry.options}
     return DataSource(name, content_hash(identity), root=entry.path, proxy=entry.proxy, options=entry.options)
+
+
+def explain_missing(source: DataSource) -> str:
+    """What to do about data whose version is :data:`MISSING`."""
+    unset = [name for name in re.findall(r"\$\{?(\w+)", str(source.root)) if name not in os.environ]
+    if unset:
+        return f"data {source.name!r}: {unset[0]} is not set; export {unset[0]}=FOLDER so that {source.root} is there"
+    return f"data {source.name!r}: {source.root} does not exist; put the data there or change its root"
 
 
 def fingerprint(root: Path) -> str:

@@ -33,6 +33,7 @@ class Job:
     title: str  # for people: "detect digits-coco darts_v2"
     needs: tuple[str, ...] = ()  # keys of the jobs that must be done first
     upstream: str | None = None  # the one of them that gives the genotype or the weights
+    cell: str = "final"  # which genotype of the search upstream, where there is one
     subject: Subject | None = None
     protocol: Protocol | None = None
     data: DataSource | None = None

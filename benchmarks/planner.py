@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from benchmarks.datasets import data_source, maker_seconds
 from benchmarks.plan import DATA, SEARCH, Job, Plan
 from benchmarks.protocol import Protocol, content_hash, load_protocol
+from benchmarks.store import FORM
 from benchmarks.subjects import Source, given_source
 from benchmarks.suite import BackboneEntry, DataEntry, Search, Suite, TaskEntry
 from benchmarks.tasks import DataSource, Subject, Task, get_task, task_names
@@ -39,11 +41,14 @@ class _Planner:
     def unfold(self) -> Iterator[Job]:
         """All jobs but those that make data."""
         sources = []
+        searches: set[str] = set()  # several backbones may be cells of one search
         for index, entry in enumerate(self.suite.backbones):
             for source, search in self._sources(("backbones", index), entry):
                 sources.append(source)
-                if search is not None:
+                if search is not None and search.key not in searches:
+                    searches.add(search.key)
                     yield search
+        self._check_names({source.subject.name for source in sources})
         first = self._pretraining()
         trained: dict[tuple[str, int], str] = {}  # (backbone, seed) -> key of the job with its weights
         for index in sorted(range(len(self.tasks)), key=lambda index: index != first):
@@ -69,6 +74,13 @@ class _Planner:
             raise self.document.error(("tasks", index), f"task {entry.task} needs {' and '.join(sorted(lacking))}")
         return task
 
+    def _check_names(self, known: set[str]) -> None:
+        """A task that is for some backbones only must name ones that there are."""
+        for index, entry in enumerate(self.suite.tasks):
+            for name in entry.backbones or ():
+                if name not in known:
+                    raise self.document.error(("tasks", index, "backbones"), str(unknown("backbone", name, known)))
+
     def _pretraining(self) -> int | None:
         """Index of the task whose weights the other tasks start from."""
         givers: dict[str, int] = {}
@@ -86,17 +98,23 @@ class _Planner:
         entry, task = self.suite.tasks[index], self.tasks[index]
         if task.gives == "weights" and "weights" in source.identity:
             return  # a weights file is taken as it is
+        if source.subject.kind not in task.kinds:
+            return  # torchreid's networks meet re-identification only
+        if entry.backbones is not None and source.subject.name not in entry.backbones:
+            return
         protocol = self._protocol(task, entry.protocol, ("tasks", index))
         data, made = self._data(entry.data, ("tasks", index, "data"))
         for seed in entry.seeds or self.suite.seeds:
             starts_from = trained.get((source.label, seed)) if task.pretrained and task.gives is None else None
             upstream = starts_from or source.search
-            identity = {"job": upstream} if upstream is not None else source.identity
+            identity = {"job": starts_from} if starts_from is not None else source.identity
             for values in product(*entry.axes.values()):
                 options = dict(zip(entry.axes, values, strict=True))
                 key = _key(task.name, identity, protocol, data, seed, options)
-                target, variant = task.target(data.name, options), task.variant(options)
-                words = [task.name, target, *(f"{name}{value}" for name, value in variant.items()), source.label]
+                target = task.target(data.name, options)
+                variant = task.variant(options) | ({FORM: entry.form} if entry.form else {})
+                marks = [str(value) if name == FORM else f"{name}{value}" for name, value in variant.items()]
+                words = [task.name, target, *marks, source.label]
                 yield Job(
                     key=key,
                     name=_file_name([*words, f"s{seed}", key]),
@@ -104,6 +122,7 @@ class _Planner:
                     title=" ".join(words) + (f" seed {seed}" if len(entry.seeds or self.suite.seeds) > 1 else ""),
                     needs=tuple(needed for needed in (made, upstream) if needed is not None),
                     upstream=upstream,
+                    cell=source.cell if starts_from is None else "final",
                     subject=source.subject,
                     protocol=protocol,
                     data=data,
@@ -132,22 +151,28 @@ class _Planner:
         protocol = self._protocol(task, spec.protocol, (*where, SEARCH))
         data, made = self._data(spec.on, (*where, SEARCH, "on"))
         key = _key(SEARCH, {"method": spec.method}, protocol, data, seed, {})
-        subject = Subject(name or f"{spec.method}@{spec.on}", "searched", method=spec.method, search_seed=seed)
-        label = subject.name if len(spec.seeds) == 1 else f"{subject.name}.{seed}"
+        method = Subject(f"{spec.method}@{spec.on}", "searched", method=spec.method, search_seed=seed)
+        other = (
+            spec.cell != "final"
+        )  # the search itself goes by the method's name then: its cells have names of their own
+        subject = replace(method, name=name or (f"{method.name} {spec.cell}" if other else method.name))
+        found_by = method if other else subject
+        label, search = (it.name if len(spec.seeds) == 1 else f"{it.name}.{seed}" for it in (subject, found_by))
         job = Job(
             key=key,
-            name=_file_name([SEARCH, label, f"s{seed}", key]),
+            name=_file_name([SEARCH, search, f"s{seed}", key]),
             kind=SEARCH,
-            title=f"{SEARCH} {label}",
+            title=f"{SEARCH} {search}",
             needs=(made,) if made is not None else (),
-            subject=subject,
+            subject=found_by,
             protocol=protocol,
             data=data,
             target=data.name,
             seed=seed,
             seconds=protocol.seconds or task.seconds,
         )
-        return Source(subject, label, {"job": key}, search=key), job
+        identity = {"job": key} | ({"cell": spec.cell} if other else {})
+        return Source(subject, label, identity, search=key, cell=spec.cell), job
 
     # -- what the entries refer to -------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.datasets import MISSING, explain_missing
 from benchmarks.engine import Engine
 from benchmarks.plan import DATA, Job
 from benchmarks.tasks import Assignment, get_task
@@ -25,6 +26,9 @@ def find_missing(jobs: Sequence[Job], context: RunContext) -> list[str]:
     found: dict[str, None] = {}
     for job in jobs:
         if job.kind == DATA or job.subject is None or job.data is None:
+            continue
+        if job.data.version == MISSING:
+            found[explain_missing(job.data)] = None
             continue
         assignment = Assignment(
             job=job.name,

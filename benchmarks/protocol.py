@@ -1,7 +1,8 @@
 """Protocols: versioned YAML files that hold every hyper-parameter of one stage.
 
 A protocol's ``hash`` covers what decides the numbers (stage, version, recipe) and nothing else, so comments, the source
-and the expected time can be edited freely.
+and the expected time can be edited freely. A file with ``extends: other`` takes over the recipe of another protocol and
+says only what differs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmarks.yamlfile import find_named, named, read_yaml, validate
+from benchmarks.yamlfile import Document, find_named, named, read_yaml, validate
 
 FOLDER = Path(__file__).parent / "protocols"
 
@@ -30,6 +31,7 @@ class _File(BaseModel):
     version: int = Field(ge=1)
     stage: str
     source: str
+    extends: str | None = None  # the protocol whose recipe this one's is laid over
     seconds: float | None = Field(None, gt=0)  # expected time of one job on the machine that the suite is meant for
     recipe: dict[str, Any]
 
@@ -73,11 +75,23 @@ def load_protocol(name_or_path: str, stage: str | None = None, model: str | None
     file = validate(_File, document)
     if stage is not None and file.stage != stage:
         raise document.error(("stage",), f"this protocol is for stage {file.stage!r}, not for {stage!r}")
-    recipe: Any = file.recipe
+    recipe: Any = _whole_recipe(file, document)
     if model is not None:
         module, _, name = model.partition(":")
-        recipe = validate(getattr(import_module(module), name), document, content=file.recipe, at=("recipe",))
+        recipe = validate(getattr(import_module(module), name), document, content=recipe, at=("recipe",))
     return Protocol(file.name, file.version, file.stage, file.source, file.seconds, recipe, document.path)
+
+
+def _whole_recipe(file: _File, document: Document) -> dict[str, Any]:
+    """The file's own recipe over that of the protocol it extends, by name or beside it by path."""
+    if file.extends is None:
+        return file.recipe
+    beside = document.path.parent / file.extends
+    base = read_yaml(beside if beside.is_file() else find_named("protocol", file.extends, FOLDER))
+    extended = validate(_File, base)
+    if extended.extends is not None or extended.stage != file.stage:
+        raise document.error(("extends",), f"{file.extends} must be of stage {file.stage!r} and extend nothing itself")
+    return {**extended.recipe, **file.recipe}
 
 
 def protocol_names(stage: str | None = None) -> list[str]:

@@ -38,6 +38,7 @@ class Options:
     overwrite: Overwrite = "never"  # "failed": try failed jobs again; "always": start everything anew
     slots: int | None = None  # jobs at once; None: one a graphics card, else one a processor
     imports: tuple[str, ...] = ()  # modules that register tasks, makers or methods
+    scale: str | None = None  # one of the suite's scales instead of its full size
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Summary:
 
 def prepare(suite: str, options: Options, run_dir: Path | None = None) -> Plan:
     """The plan of a suite, given by name or path, in ``run_dir`` (``runs/<suite>`` by default)."""
-    return plan_suite(*load_suite(suite), options, run_dir)
+    return plan_suite(*load_suite(suite, options.scale), options, run_dir)
 
 
 def plan_suite(suite: Suite, document: Document, options: Options, run_dir: Path | None = None) -> Plan:

@@ -18,8 +18,9 @@ from nas.errors import NaswildError
 from nas.files import atomic_write
 
 SCHEMA_VERSION = 1
+FORM = "form"  # the key in a variant that holds a suite's ``form:``; its value speaks for itself
 
-BackboneKind = Literal["searched", "random", "published", "timm", "file"]
+BackboneKind = Literal["searched", "random", "published", "timm", "torchreid", "file"]
 
 
 class StoreError(NaswildError):

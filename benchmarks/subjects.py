@@ -23,6 +23,7 @@ class Source:
     label: str  # unique within a suite: the name, and the seed of the search where there is one
     identity: Mapping[str, Any]
     search: str | None = None  # key of the job that finds it
+    cell: str = "final"  # which cell of that search
 
 
 def given_source(entry: BackboneEntry, document: Document, where: Location) -> Source:
@@ -32,9 +33,9 @@ def given_source(entry: BackboneEntry, document: Document, where: Location) -> S
         NaswildError: an unknown name (with near matches), a missing or an invalid file; with the line.
     """
     text = getattr(entry, entry.source)
-    if entry.source == "timm":
-        subject = Subject(entry.name or text, "timm", source=f"timm:{text}")
-        return Source(subject, subject.name, {"timm": text})
+    if entry.source in ("timm", "torchreid"):
+        subject = Subject(entry.name or text, entry.source, source=f"{entry.source}:{text}")
+        return Source(subject, subject.name, {entry.source: text})
     if entry.source == "weights":
         path = _beside(document, text)
         if not path.is_file():

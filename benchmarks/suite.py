@@ -11,12 +11,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
-from benchmarks.yamlfile import Document, find_named, named, read_yaml, validate
+from benchmarks.yamlfile import Document, Location, find_named, named, read_yaml, validate
+from nas.errors import unknown
 
 FOLDER = Path(__file__).parent / "suites"
 
 Seeds = Annotated[tuple[int, ...], Field(min_length=1)]
-SOURCES = ("search", "random", "zoo", "genotype", "weights", "timm")
+SOURCES = ("search", "random", "zoo", "genotype", "weights", "timm", "torchreid")
 
 
 class _Part(BaseModel):
@@ -30,6 +31,9 @@ class Search(_Part):
     on: str  # name of the data it searches on
     protocol: str | None = None  # overrides protocols.search
     seeds: Seeds = (0,)
+    # Which cell of the search: its own (final); that of stage 1, 2, ...; the last stage's with at most 0, 1, ... skip-
+    # connects (skips0, ...) or with as many as it likes (unrefined). Several entries share one search.
+    cell: str = Field("final", pattern=r"^(final|unrefined|stage[1-9]|skips[0-8])$")
 
 
 class BackboneEntry(_Part):
@@ -42,6 +46,7 @@ class BackboneEntry(_Part):
     genotype: str | None = None  # a genotype file
     weights: str | None = None  # a weights file: evaluated as it is
     timm: str | None = None  # a timm model
+    torchreid: str | None = None  # one of torchreid's networks, from new weights; for re-identification only
 
     @model_validator(mode="before")
     @classmethod
@@ -62,9 +67,10 @@ class BackboneEntry(_Part):
 
 
 def _entry_of(text: str) -> dict[str, str]:
-    """``timm:resnet18``, ``weights/a.safetensors``, ``cells/mine.json`` or a name of the zoo."""
-    if text.startswith("timm:"):
-        return {"timm": text.removeprefix("timm:")}
+    """``timm:resnet18``, ``torchreid:osnet_x1_0``, ``weights/a.safetensors``, ``cells/mine.json`` or a zoo name."""
+    for library in ("timm", "torchreid"):
+        if text.startswith(f"{library}:"):
+            return {library: text.removeprefix(f"{library}:")}
     if text.endswith(".safetensors"):
         return {"weights": text}
     if text.endswith((".json", ".yaml", ".yml", ".txt")) or "/" in text:
@@ -92,6 +98,8 @@ class TaskEntry(BaseModel):
     data: str
     protocol: str | None = None  # overrides protocols.<stage of the task>
     seeds: Seeds | None = None  # overrides the suite's
+    backbones: tuple[str, ...] | None = None  # names of those that meet this task; None: all
+    form: str | None = None  # tells two entries with the same data and other protocols apart: SSD320, large, ...
 
     @property
     def axes(self) -> dict[str, tuple[int | str, ...]]:
@@ -140,6 +148,7 @@ class Suite(_Part):
     seeds: Seeds = (0,)
     data: dict[str, DataEntry] = {}
     imports: tuple[str, ...] = ()  # modules that register tasks, makers or methods
+    scales: dict[str, dict[str, Any]] = {}  # other sizes of the suite: what each says instead
 
     @field_validator("seeds")
     @classmethod
@@ -149,16 +158,42 @@ class Suite(_Part):
         return seeds
 
 
-def load_suite(name_or_path: str) -> tuple[Suite, Document]:
+def load_suite(name_or_path: str, scale: str | None = None) -> tuple[Suite, Document]:
     """A packaged suite by name, or any by path, with the document it came from (for errors that point at a line).
 
+    With ``scale`` it is the one that ``scales`` describes under that name, ``<suite>-<scale>``.
+
     Raises:
-        UnknownName: no such suite; with near matches.
+        UnknownName: no such suite or scale; with near matches.
         NaswildError: broken YAML, or a key or value that does not fit, with its line.
     """
-    path = find_named("suite", name_or_path, FOLDER)
-    document = read_yaml(path)
+    document = read_yaml(find_named("suite", name_or_path, FOLDER))
+    suite = validate(Suite, document)
+    if scale is None:
+        return suite, document
+    if scale not in suite.scales:
+        raise unknown(f"scale of suite {suite.name}", scale, suite.scales)
+    document = _at_scale(document, scale)
     return validate(Suite, document), document
+
+
+def _at_scale(document: Document, scale: str) -> Document:
+    """The document with the parts that ``scales`` gives under ``scale`` in their place, lines included.
+
+    Protocols and data are replaced one by one, every other key as a whole.
+    """
+    content, lines = dict(document.content), dict(document.lines)
+    content["name"] = f"{content['name']}-{scale}"
+    for key, value in document.content["scales"][scale].items():
+        single = key in ("protocols", "data")
+        content[key] = {**content.get(key, {}), **value} if single else value
+        for name in value if single else [None]:
+            place: Location = (key,) if name is None else (key, name)
+            lines = {at: line for at, line in lines.items() if at[: len(place)] != place}
+            source: Location = ("scales", scale, *place)
+            lines |= {at[2:]: line for at, line in document.lines.items() if at[: len(source)] == source}
+    del content["scales"]
+    return Document(document.path, content, lines)
 
 
 def suite_names() -> list[str]:

@@ -6,6 +6,7 @@ parent how it is getting on over a pipe and dies at once if the parent does, so 
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -29,6 +30,7 @@ from benchmarks.store import Backbone, Cost, Provenance, Result, find_result, sa
 from benchmarks.tasks import Assignment, Outcome, Subject, get_task
 from benchmarks.tasks.registry import import_extensions
 from nas.errors import NaswildError
+from nas.files import atomic_write
 from nas.progress import Progress, Report
 
 REPORT_SECONDS = 0.2  # progress is told at most this often
@@ -199,10 +201,22 @@ def _from_upstream(job: Job, subject: Subject, run_dir: Path) -> Subject:
     result = find_result(run_dir, job.upstream)
     if result is None:
         raise NaswildError(f"{job.title}: the job it builds on ({job.upstream}) has no result in {run_dir}")
+    if job.cell != "final":
+        return _other_cell(job, subject, result, run_dir)
     source = result.artifacts.get("weights") or result.artifacts.get("genotype")
     if source is None:
         raise NaswildError(f"{job.title}: the job it builds on ({result.job}) left neither weights nor a genotype")
     return replace(subject, source=str(run_dir / source), genotype=result.backbone.genotype)
+
+
+def _other_cell(job: Job, subject: Subject, search: Result, run_dir: Path) -> Subject:
+    """The backbone around another cell of a search than its own: a stage's, or one refined differently."""
+    cells = json.loads((run_dir / search.artifacts["cells"]).read_text())
+    if job.cell not in cells:
+        raise NaswildError(f"{job.title}: {search.job} has no cell {job.cell!r}; it has {', '.join(cells)}")
+    path = run_dir / "genotypes" / f"{job.name}.json"
+    atomic_write(path, json.dumps(cells[job.cell], indent=1).encode())
+    return replace(subject, source=str(path), genotype=cells[job.cell])
 
 
 def _result(job: Job, context: RunContext, assignment: Assignment, outcome: Outcome) -> Result:

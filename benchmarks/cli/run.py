@@ -26,6 +26,10 @@ def run(
     seeds: Annotated[
         str | None, typer.Option("--seeds", metavar="0,1,2", help="Seeds of training instead of the suite's.")
     ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option("--scale", metavar="NAME", help="Another size the suite describes, such as small."),
+    ] = None,
     overwrite: Annotated[
         Literal["never", "failed", "always"],
         typer.Option("--overwrite", help="failed: try failed jobs again; always: start everything anew."),
@@ -44,6 +48,7 @@ def run(
     \b
     naswild run mini
     naswild run mini --only darts_v2 --seeds 0,1,2
+    naswild run paper-table1 --scale small
     naswild run my-suite.yaml --import my_module --dry-run
     """
     from benchmarks.run import Options, prepare, run_plan
@@ -54,6 +59,7 @@ def run(
         overwrite=overwrite,
         slots=slots,
         imports=tuple(imports or ()),
+        scale=scale,
     )
     plan = prepare(suite, options, run_dir)
     screen = console()
@@ -62,7 +68,7 @@ def run(
 
         show_plan(plan, options, screen)
         return
-    command = _command(suite, seeds, run_dir, imports)
+    command = _command(suite, scale, seeds, run_dir, imports)
     try:
         summary = run_plan(plan, options, screen, command)
     except KeyboardInterrupt:
@@ -71,9 +77,10 @@ def run(
     finish(summary, screen)
 
 
-def _command(suite: str, seeds: str | None, run_dir: Path | None, imports: list[str] | None) -> str:
+def _command(suite: str, scale: str | None, seeds: str | None, run_dir: Path | None, imports: list[str] | None) -> str:
     """The command line that runs the same suite again."""
     words = ["naswild", "run", suite]
+    words += ["--scale", scale] if scale else []
     words += ["--seeds", seeds] if seeds else []
     words += ["--run-dir", str(run_dir)] if run_dir else []
     words += [word for module in imports or [] for word in ("--import", module)]

@@ -42,8 +42,9 @@ def _text(name: str, version: int, recipe: Mapping[str, Any] | None) -> str:
         protocol = load_protocol(name)
         kept = recipe or {}
         same = all(key in kept and kept[key] == value for key, value in protocol.recipe_dict.items())
-        if protocol.version == version and same:
-            return protocol.path.read_text(encoding="utf-8")
+        text = protocol.path.read_text(encoding="utf-8")
+        if protocol.version == version and same and "\nextends:" not in text:
+            return text
     if recipe is None:
         return "The results do not hold the hyper-parameters."
     return yaml.safe_dump({"name": name, "version": version, "recipe": dict(recipe)}, sort_keys=False)

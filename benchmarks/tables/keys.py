@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from benchmarks.store import Result
+from benchmarks.store import FORM, Result
 
 # How a data set is written in a head; every other one is called by its own name.
 _TITLES = {"market1501": "Market-1501", "dukemtmcreid": "DukeMTMC-reID", "msmt17": "MSMT17", "coco": "COCO"}
@@ -64,7 +64,8 @@ class Task(NamedTuple):
     @property
     def title(self) -> str:
         """``Market-1501, parts 3``."""
-        return ", ".join([data_set_title(self.name), *(f"{key} {value}" for key, value in self.variant)])
+        variant = (str(value) if key == FORM else f"{key} {value}" for key, value in self.variant)
+        return ", ".join([data_set_title(self.name), *variant])
 
     def __str__(self) -> str:
         return " ".join([self.kind, self.name, *(f"{key}={value}" for key, value in self.variant)])

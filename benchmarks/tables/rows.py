@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from benchmarks.statistics import Summary, summarize
-from benchmarks.store import Result
+from benchmarks.store import FORM, Result
 from benchmarks.tables.keys import Setting, Task, natural
 from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.table import Block, Cell, Column, Row
@@ -21,6 +21,7 @@ Describe = Callable[[Sequence[Result]], Mapping[str, Cell]]
 
 BLOCKS = {
     "timm": "Networks by name (timm)",
+    "torchreid": "Networks by name (torchreid)",
     "published": "Published cells, trained here",
     "file": "Cells and weights from files",
     "searched": "Cells found by search",
@@ -95,7 +96,9 @@ class RowBuilder:
                     results += [r for name in names for r in self.measured.of(task, setting, name)]
                     cells[column.column.key] = make(column, task, setting, names[0])
             label = label or (f"random cells, mean of {_networks(results)}" if role == "mean" else names[0])
-            yield Row({**self.describe(results), "name": Cell(text=label), **cells}, role)
+            form = dict(variant).get(FORM)
+            name = f"{label}, {form}" if form and self.kind == "classify" else label
+            yield Row({**self.describe(results), "name": Cell(text=name), **cells}, role)
 
     def _backbone_cell(self, column: MetricColumn, task: Task, setting: Setting, name: str) -> Cell:
         summary = self.measured.summary(task, setting, name, column.metric)

@@ -25,6 +25,7 @@ class Reid(Task):
     metrics: ClassVar[Mapping[str, bool]] = dict.fromkeys(METRICS, True)
     options: ClassVar[Mapping[str, type]] = {"set": str, "parts": int}
     required_options = frozenset({"set", "parts"})
+    kinds = Task.kinds | {"torchreid"}
     preload = ("benchmarks.tasks.warm_reid",)
 
     def target(self, data: str, options: Mapping[str, int | str]) -> str:

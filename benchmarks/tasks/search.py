@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.tasks.proxy import open_proxy
 from benchmarks.tasks.task import Assignment, Outcome, Task
+from nas.files import atomic_write
+
+if TYPE_CHECKING:
+    from nas.genotype import Genotype
+    from nas.search.outcome import SearchOutcome
 
 MOBILE_SIZE = (224, 224)  # a search reports its cell's size in the mobile setting: 48 channels, 14 cells, 224 pixels
 
@@ -63,6 +69,7 @@ class Search(Task):
             macs=found.macs,
             input_size=MOBILE_SIZE,
             details={name: plain[name] for name in ("stages", "collapse", "within_budget")},
+            cells=_cells(found),
         )
 
     def _draw(self, assignment: Assignment) -> Outcome:
@@ -72,7 +79,23 @@ class Search(Task):
         genotype = random_genotype(assignment.seed, restriction.max_skips, restriction.exact_skips)
         return self._leave(assignment, genotype, seconds=0.0, split="none")
 
-    def _leave(self, assignment: Assignment, genotype: Any, **outcome: Any) -> Outcome:
+    def _leave(
+        self, assignment: Assignment, genotype: Genotype, cells: Mapping[str, Any] | None = None, **outcome: Any
+    ) -> Outcome:
         path = assignment.run_dir / "genotypes" / f"{assignment.job}.json"
         genotype.save(path)
-        return Outcome(metrics={}, genotype=genotype.to_dict(), artifacts={"genotype": path}, **outcome)
+        artifacts = {"genotype": path}
+        if cells:
+            artifacts["cells"] = path.with_suffix(".cells.json")
+            atomic_write(artifacts["cells"], json.dumps(cells, indent=1).encode())
+        return Outcome(metrics={}, genotype=genotype.to_dict(), artifacts=artifacts, **outcome)
+
+
+def _cells(found: SearchOutcome) -> dict[str, Any]:
+    """The cells of a search besides its own, by the names that a suite's ``cell:`` knows them by."""
+    last = found.stages[-1].alternatives if found.stages else {}
+    cells = {f"stage{number}": stage.genotype for number, stage in enumerate(found.stages, 1)}
+    cells |= {f"skips{limit}": genotype for limit, genotype in last.items()}
+    if last:
+        cells["unrefined"] = last[max(last)]
+    return {name: genotype.to_dict() for name, genotype in cells.items()}

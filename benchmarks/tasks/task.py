@@ -17,11 +17,11 @@ class Subject:
     """The backbone that a job is about.
 
     ``source`` is what :func:`backbones.build_backbone` takes: the weights file that the job's upstream left, else a zoo
-    name, a genotype or weights file, or ``timm:NAME``. None for a search, which is about to find it.
+    name, a genotype or weights file, ``timm:NAME`` or ``torchreid:NAME``. None for a search, which is about to find it.
     """
 
     name: str
-    kind: str  # searched, random, published, timm, file
+    kind: str  # searched, random, published, timm, torchreid, file
     source: str | None = None
     method: str | None = None
     search_seed: int | None = None
@@ -88,6 +88,7 @@ class Task(ABC):
     metrics: ClassVar[Mapping[str, bool]]  # name -> higher is better
     options: ClassVar[Mapping[str, type]] = {}  # what a suite may set; a list there multiplies the jobs
     required_options: ClassVar[frozenset[str]] = frozenset()
+    kinds: ClassVar[frozenset[str]] = frozenset({"searched", "random", "published", "timm", "file"})  # of backbones
     pretrained: ClassVar[bool] = True  # starts from the weights of the suite's classify task
     preload: ClassVar[tuple[str, ...]] = ("torch",)  # modules worth importing once for all its jobs
     gives: ClassVar[str | None] = None  # the artifact that downstream jobs read: "genotype" or "weights"

@@ -60,3 +60,16 @@ def test_every_packaged_protocol_is_valid(name: str) -> None:
     protocol = load_protocol(name, stage, task.recipe)
     assert protocol.name == name
     assert protocol.source
+
+
+def test_an_extending_protocol_says_only_what_differs(tmp_path: Path) -> None:
+    written_out = load_protocol(_write(tmp_path, "{epochs: 40, batch_size: 12}"), model=SEARCH).hash
+    _write(tmp_path, "{epochs: 30, batch_size: 12}")
+    more = tmp_path / "more.yaml"
+    more.write_text("name: more\nversion: 1\nstage: search\nsource: us\nextends: p.yaml\nrecipe: {epochs: 40}\n")
+    protocol = load_protocol(str(more), model=SEARCH)
+    assert (protocol.recipe.epochs, protocol.recipe.batch_size) == (40, 12)
+    assert protocol.hash == written_out
+    more.write_text(more.read_text().replace("stage: search", "stage: detect"))
+    with pytest.raises(NaswildError, match=r"more.yaml:5: extends: p.yaml must be of stage 'detect'"):
+        load_protocol(str(more))

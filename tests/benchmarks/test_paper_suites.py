@@ -1,0 +1,87 @@
+"""The paper's suites: each plans at its full size and at its small scale, and its header says what it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.datasets import MISSING, explain_missing
+from benchmarks.plan import Plan
+from benchmarks.preflight import find_missing
+from benchmarks.run import Options, prepare
+from benchmarks.suite import FOLDER, load_suite, suite_names
+from benchmarks.worker import RunContext
+from nas.errors import UnknownName
+
+PAPER = [name for name in suite_names() if name.startswith("paper-")]
+# Searches and trainings at the paper's size, by hand from its tables and ablations.
+JOBS = {
+    "paper-table1": {"search": 4 + 3, "classify": 2 * 17 + 4},
+    "paper-table2": {"search": 3},
+    "paper-table3": {"search": 1 + 3, "classify": 14},
+    "paper-table4": {"search": 1, "classify": 3, "detect": 6},
+    "paper-table5": {"search": 1, "classify": 4, "reid": 36},
+    "paper-depth": {"search": 1, "classify": 4},
+    "paper-approximation": {"search": 6, "classify": 6},
+    "paper-regularization": {"search": 3 + 1 + 1 + 1, "classify": 16},
+}
+
+
+def plan(name: str, tmp_path: Path, scale: str | None = None) -> Plan:
+    return prepare(name, Options(scale=scale), tmp_path / "run")
+
+
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NASWILD_DATA", raising=False)
+
+
+def test_all_tables_and_ablations_have_a_suite() -> None:
+    assert sorted(PAPER) == sorted(JOBS)
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_jobs_at_the_papers_size(name: str, tmp_path: Path) -> None:
+    jobs = plan(name, tmp_path).jobs
+    assert {kind: sum(job.kind == kind for job in jobs) for kind in JOBS[name]} == JOBS[name]
+    assert sum(job.seconds for job in jobs) > 3600  # an estimate is there for every stage
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_small_scale_needs_no_data_but_cifar10_and_takes_minutes(name: str, tmp_path: Path) -> None:
+    small = plan(name, tmp_path, "small")
+    assert small.suite.name == f"{name}-small"
+    assert {job.data.name for job in small.jobs if job.data and job.data.version == MISSING} <= {"cifar10"}
+    assert sum(job.seconds for job in small.jobs) / 2 < 3600
+    kinds = {job.kind for job in plan(name, tmp_path).jobs}
+    assert kinds <= {job.kind for job in small.jobs}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_header_gives_command_cost_and_expectation(name: str) -> None:
+    header = re.match(r"(?:#.*\n)+", (FOLDER / f"{name}.yaml").read_text()).group()
+    assert f"naswild run {name}\n" in header
+    assert f"naswild run {name} --scale small" in header
+    assert "Cost at the paper's size" in header
+    assert "Expect" in header
+
+
+def test_missing_data_is_said_with_the_variable_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = find_missing(plan("paper-table1", tmp_path).jobs, RunContext("s", tmp_path))
+    assert len(found) == 2
+    assert all("NASWILD_DATA is not set" in sentence for sentence in found)
+    monkeypatch.setenv("NASWILD_DATA", str(tmp_path))
+    job = next(job for job in plan("paper-table2", tmp_path).jobs if job.data is not None)
+    assert job.data is not None
+    assert explain_missing(job.data) == (
+        f"data 'cifar10': {tmp_path}/cifar10 does not exist; put the data there or change its root"
+    )
+
+
+def test_an_unknown_scale_gives_near_matches() -> None:
+    with pytest.raises(UnknownName, match="unknown scale of suite paper-table1 'smal'; did you mean 'small'"):
+        load_suite("paper-table1", "smal")
+    with pytest.raises(UnknownName, match="unknown scale of suite mini 'small'"):
+        load_suite("mini", "small")
