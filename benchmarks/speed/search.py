@@ -93,14 +93,14 @@ class Contestant:
 
 
 def interleaved(steps: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median seconds of each step, taking turns; the first turn warms up and does not count."""
+    """Median processor seconds of each step, taking turns; the first turn warms up and does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(rounds + 1):
         for name, step in steps.items():
-            start = time.perf_counter()
+            start = time.process_time()
             step()
             if turn:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(time.process_time() - start)
     return {name: median(values) for name, values in seconds.items()}
 
 

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nas.native.library import Geometry, supports
+from nas.search.chain import Link, Norm, chain
 from nas.search.separable import pointwise_convolution, separable
 
 # On a CPU a stack is computed in pieces whose tensors fit into the cache of a core; on a GPU, in one piece.
@@ -35,10 +37,13 @@ class ScaledNorm(nn.BatchNorm2d):
         if scale is not None:
             # Materialised: the channels_last backward of batch_norm reads an expanded weight as if it were contiguous.
             scale = scale[:, None].repeat(1, self.channels).reshape(-1)
-        mean, variance = self.running_mean, self.running_var
-        if x.shape[1] != self.num_features and mean is not None and variance is not None:
-            mean, variance = mean.narrow(0, first, x.shape[1]), variance.narrow(0, first, x.shape[1])
+        mean, variance = self.statistics(first, x.shape[1])
         return functional.batch_norm(x, mean, variance, scale, None, self.training, self.momentum or 0.0, self.eps)
+
+    def statistics(self, first: int, width: int) -> tuple[Tensor, Tensor]:
+        """Running mean and variance of ``width`` channels from ``first`` on."""
+        assert self.running_mean is not None and self.running_var is not None
+        return self.running_mean.narrow(0, first, width), self.running_var.narrow(0, first, width)
 
 
 class SeparableStack(nn.Module):
@@ -68,17 +73,34 @@ class SeparableStack(nn.Module):
         widths = [size * self.channels for size in sizes]
         kernels = [self._split_kernels(layer, pieces) for layer in range(len(self.strides))]
         pointwise = [weight.split(widths) for weight in self.pointwise]
+        compute = self._compiled if supports(x, self.pointwise) else self._composed
         outputs, first = [], 0
         for number, weights in enumerate(scale.split(sizes)):
-            out = x
-            for layer, (stride, norm) in enumerate(zip(self.strides, self.norms)):
-                last = layer == len(self.strides) - 1
-                out = separable(out, kernels[layer][number], pointwise[layer][number], stride, self.dilation)
-                out = norm(out, weights if last else None, first)
-                out = out if last else functional.relu(out, inplace=True)
-            outputs.append(out)
+            layers = [(kernels[layer][number], pointwise[layer][number]) for layer in range(len(self.strides))]
+            outputs.append(compute(x, layers, weights, first))
             first += widths[number]
         return outputs
+
+    def _compiled(self, x: Tensor, layers: Sequence[tuple[list[Tensor], Tensor]], scale: Tensor, first: int) -> Tensor:
+        """One piece, whose channels begin at ``first``, on compiled kernels."""
+        links = [
+            Link(kernels, pointwise, Geometry(stride, self.dilation), norm.statistics(first, len(pointwise)))
+            for (kernels, pointwise), stride, norm in zip(layers, self.strides, self._norms())
+        ]
+        norm = self._norms()[0]
+        return chain(x, links, scale, Norm(norm.training, norm.eps, norm.momentum or 0.0))
+
+    def _composed(self, x: Tensor, layers: Sequence[tuple[list[Tensor], Tensor]], scale: Tensor, first: int) -> Tensor:
+        """The same of PyTorch's operations."""
+        last = len(layers) - 1
+        for layer, ((kernels, pointwise), stride, norm) in enumerate(zip(layers, self.strides, self._norms())):
+            x = separable(x, kernels, pointwise, stride, self.dilation)
+            x = norm(x, scale if layer == last else None, first)
+            x = x if layer == last else functional.relu(x, inplace=True)
+        return x
+
+    def _norms(self) -> list[ScaledNorm]:
+        return list(self.norms)  # type: ignore[arg-type]
 
     def _pieces(self, x: Tensor) -> list[tuple[int, ...]]:
         """How many edges of each kernel every piece holds."""
