@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nas.search.derivation import alternatives, derive, prune
+    from nas.search.execution import SearchExecution
+    from nas.search.launch import search_in_processes
     from nas.search.methods import Method, default_recipe, method_names, register_method, search
     from nas.search.outcome import SearchOutcome, StageOutcome
     from nas.search.random import random_genotype
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Method": "methods",
+    "SearchExecution": "execution",
     "SearchOutcome": "outcome",
     "SearchRecipe": "recipe",
     "StageOutcome": "outcome",
@@ -28,10 +31,12 @@ _HOME = {
     "random_genotype": "random",
     "register_method": "methods",
     "search": "methods",
+    "search_in_processes": "launch",
 }
 
 __all__ = [
     "Method",
+    "SearchExecution",
     "SearchOutcome",
     "SearchRecipe",
     "StageOutcome",
@@ -43,6 +48,7 @@ __all__ = [
     "random_genotype",
     "register_method",
     "search",
+    "search_in_processes",
 ]
 
 

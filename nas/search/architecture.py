@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nas.search.space import CELLS, CONCAT, EDGES, OperationSets, edges_into
 
@@ -45,13 +45,23 @@ class ArchitectureWeights(nn.Module):
             {cell: nn.Parameter(std * torch.randn(len(EDGES))) for cell in CELLS} if edge_normalisation else {}
         )
 
-    def forward(self, sampling: Sampling = "softmax", temperature: float = 1.0) -> Mixture:
-        """The mixture; for the Gumbel kinds a new sample at ``temperature`` from the global generator."""
-        weights = {cell: _mix(alphas, sampling, temperature) for cell, alphas in self.alphas.items()}
+    def forward(
+        self, sampling: Sampling = "softmax", temperature: float = 1.0, noise: Mapping[str, Tensor] | None = None
+    ) -> Mixture:
+        """The mixture; the Gumbel kinds sample it with ``noise`` (from :meth:`draw_noise`) at ``temperature``."""
+        weights = {cell: _mix(alphas, sampling, temperature, noise, cell) for cell, alphas in self.alphas.items()}
         edges = self.edge_weights()
         if edges is not None:
             weights = {cell: weights[cell] * edges[cell][:, None] for cell in CELLS}
         return Mixture(weights, edges)
+
+    def draw_noise(self, source: torch.Generator) -> dict[str, Tensor]:
+        """Gumbel noise for one sample: (14, k) per cell, drawn on the CPU, the same for every device."""
+        noise = {}
+        for cell, alphas in self.alphas.items():
+            exponential = torch.empty(alphas.shape, dtype=alphas.dtype).exponential_(generator=source)
+            noise[cell] = exponential.log().neg().to(alphas.device, non_blocking=True)
+        return noise
 
     def edge_weights(self) -> dict[str, Tensor] | None:
         """Softmax of the betas over the inputs of each node, (14,) per cell; None without edge normalisation."""
@@ -83,7 +93,16 @@ class ArchitectureWeights(nn.Module):
             self.alphas[cell].data.copy_(torch.tensor(kept, dtype=torch.float64))
 
 
-def _mix(alphas: Tensor, sampling: Sampling, temperature: float) -> Tensor:
+def _mix(
+    alphas: Tensor, sampling: Sampling, temperature: float, noise: Mapping[str, Tensor] | None, cell: str
+) -> Tensor:
+    """Softmax of the alphas; or of the alphas and noise at a temperature, hardened with straight-through gradients."""
     if sampling == "softmax":
         return torch.softmax(alphas, dim=-1)
-    return functional.gumbel_softmax(alphas, tau=temperature, hard=sampling == "gumbel_hard", dim=-1)
+    if noise is None:
+        raise ValueError(f"a mixture sampled by {sampling!r} needs noise")
+    soft = torch.softmax((alphas + noise[cell]) / temperature, dim=-1)
+    if sampling == "gumbel":
+        return soft
+    hard = torch.zeros_like(soft).scatter(-1, soft.argmax(dim=-1, keepdim=True), 1.0)
+    return hard - soft.detach() + soft

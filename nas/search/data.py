@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Literal
 
 import torch
@@ -18,56 +19,77 @@ from nas.images import FileImages, Images, MemoryImages
 from nas.loading import Batch, Loader
 from nas.proxies import Proxy
 from nas.search.recipe import SearchRecipe
+from nas.search.team import Team
 from nas.seeding import derive_seed, generator
 
 Half = Literal["weights", "alphas"]
-# Processes that decode images of sets that do not fit into memory.
-WORKERS = 4
 
 
 class SearchData:
     """Batches of a search: float32 (N, 3, H, W), normalised, channels_last, with int64 labels (N,).
 
-    Only whole batches are used, so that every step has the same shape; which images an epoch leaves out is random.
+    Only whole batches are used, so that every step has the same shape; which images an epoch leaves out is random. A
+    batch is divided into equal parts, of which this process sees its own.
 
     Args:
         proxy: Its ``train`` images are split into a half for the weights and a half for the architecture.
-        recipe: Batch size, image size, split and augmentation.
+        recipe: Batch size, number and size of the images, split and augmentation.
         seed: The search's seed.
-        device: Where batches go.
+        team: The processes that share the search, and the device where batches go.
+        workers: Processes that decode images of a set too large for memory.
     """
 
-    def __init__(self, proxy: Proxy, recipe: SearchRecipe, seed: int, device: torch.device) -> None:
-        self.recipe, self.seed = recipe, seed
+    def __init__(self, proxy: Proxy, recipe: SearchRecipe, seed: int, team: Team, workers: int = 0) -> None:
+        self.recipe, self.seed, self.team = recipe, seed, team
         size = recipe.image_size or proxy.image_size
         images = _resized(proxy.train, size)
-        self.loader = Loader(images, size, proxy.mean, proxy.std, device, WORKERS)
-        self.halves = _split(len(images), recipe.halves, seed)
+        self.loader = Loader(images, size, proxy.mean, proxy.std, team.device, workers)
+        self.halves = split(len(images), recipe, seed)
         self.steps = len(self.halves["weights"]) // recipe.batch_size
         if self.steps == 0:
             raise NaswildError(
-                f"{proxy.name}: half of its {len(images)} training images is less than one batch of "
+                f"{proxy.name}: half of {2 * len(self.halves['weights'])} training images is less than one batch of "
                 f"{recipe.batch_size}; lower batch_size in the search protocol"
+            )
+        if recipe.batch_size % team.parts or recipe.batch_size < 2 * team.parts:
+            raise NaswildError(
+                f"a batch of {recipe.batch_size} images cannot be divided into {team.parts} equal parts (processes x "
+                "accumulate) of at least two, which batch normalisation needs; use another number of processes"
             )
 
     def epoch(self, half: Half, stage: int, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The augmented batches of an epoch, from ``first_step`` on."""
+        """This process's parts of the augmented batches of an epoch, from ``first_step`` on, one after the other."""
         images = self.halves[half]
         order = torch.randperm(len(images), generator=generator(self.seed, "order", half, stage, epoch))
-        chunks = images[order].split(self.recipe.batch_size)[first_step : self.steps]
+        batches = images[order].split(self.recipe.batch_size)[first_step : self.steps]
+        parts = [batch.chunk(self.team.parts)[part] for batch in batches for part in self.team.mine]
         seed = derive_seed(self.seed, half, stage)
-        return self.loader.augmented(chunks, self.recipe.augmentation, seed=seed, epoch=epoch)
+        return self.loader.augmented(parts, self.recipe.augmentation, seed=seed, epoch=epoch)
+
+    def take(self, epoch: Iterator[Batch]) -> list[Batch]:
+        """This process's parts of the next batch."""
+        return list(islice(epoch, self.team.accumulate))
 
     def validation(self) -> Iterator[Batch]:
-        """The architecture half without augmentation."""
-        return self.loader.plain(self.halves["alphas"].split(self.recipe.batch_size))
+        """This process's share of the architecture half, without augmentation."""
+        chunks = self.halves["alphas"].split(self.recipe.batch_size)
+        return self.loader.plain(chunks[self.team.rank :: self.team.size])
 
 
-def _split(count: int, how: Literal["random", "index"], seed: int) -> dict[Half, Tensor]:
-    """Two disjoint halves of ``count`` images, equally large; an odd one is left out."""
-    order = torch.randperm(count, generator=generator(seed, "halves")) if how == "random" else torch.arange(count)
-    half = count // 2
-    return {"weights": order[:half], "alphas": order[half : 2 * half]}
+def split(count: int, recipe: SearchRecipe, seed: int) -> dict[Half, Tensor]:
+    """Two disjoint halves, equally large, of ``count`` images or of the ``recipe.images`` of them that the seed draws.
+
+    An odd image is left out. Raises :class:`NaswildError` when there are fewer images than asked for.
+    """
+    chosen = torch.arange(count)
+    if recipe.images is not None:
+        if recipe.images > count:
+            raise NaswildError(f"images: {recipe.images} in the search protocol, but there are {count} to train on")
+        chosen = torch.randperm(count, generator=generator(seed, "images"))[: recipe.images].sort().values
+    if recipe.halves == "random":
+        chosen = chosen[torch.randperm(len(chosen), generator=generator(seed, "halves"))]
+    half = len(chosen) // 2
+    return {"weights": chosen[:half], "alphas": chosen[half : 2 * half]}
 
 
 def _resized(images: Images, size: int) -> Images:

@@ -10,19 +10,21 @@ from nas.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from nas.errors import NaswildError
 from nas.search.outcome import StageOutcome
 from nas.search.stage import Stage
+from nas.search.team import Team
 
 
 class Journal:
-    """Remembers how far a search has come.
+    """Remembers how far a search has come. The first process of a team writes, all of them read.
 
     Args:
         workdir: Holds ``search.ckpt``; made if missing.
         identity: What makes this search this one (method, recipe, seed, data). A checkpoint of another one is refused.
         interval: Seconds between two checkpoints within a stage; 0 writes one after every step.
+        team: The processes that share the search.
     """
 
-    def __init__(self, workdir: Path, identity: dict[str, Any], interval: float) -> None:
-        self.path, self.identity, self.interval = workdir / "search.ckpt", identity, interval
+    def __init__(self, workdir: Path, identity: dict[str, Any], interval: float, team: Team) -> None:
+        self.path, self.identity, self.interval, self.team = workdir / "search.ckpt", identity, interval, team
         workdir.mkdir(parents=True, exist_ok=True)
         self.done: list[StageOutcome] = []
         self.under_way: dict[str, Any] | None = None
@@ -31,6 +33,7 @@ class Journal:
         saved = load_checkpoint(self.path)
         if saved is not None:
             self._restore(saved)
+        team.wait()  # nobody writes before all have read
 
     def _restore(self, saved: dict[str, Any]) -> None:
         different = [name for name, value in self.identity.items() if saved["identity"].get(name) != value]
@@ -51,17 +54,19 @@ class Journal:
 
     def keep(self, stage: Stage) -> None:
         """Write a checkpoint of the stage under way if the last one is older than the interval."""
-        if time.monotonic() - self._last >= self.interval:
+        if self.team.leads and time.monotonic() - self._last >= self.interval:
             self._write(stage.state_dict())
 
     def finish(self, outcome: StageOutcome) -> None:
         """Record a finished stage."""
         self.done.append(outcome)
-        self._write(None)
+        if self.team.leads:
+            self._write(None)
 
     def close(self) -> None:
         """Delete the checkpoint of a search whose outcome is stored."""
-        remove_checkpoint(self.path)
+        if self.team.leads:
+            remove_checkpoint(self.path)
 
     def _write(self, under_way: dict[str, Any] | None) -> None:
         state = {

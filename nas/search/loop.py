@@ -12,37 +12,36 @@ from nas.search.data import SearchData
 from nas.search.derivation import derive
 from nas.search.outcome import EpochRecord, count_operations, leading_operations
 from nas.search.stage import Stage
-from nas.search.steps import Rules, accuracy, alphas_step, joint_step, weights_step
-from nas.seeding import seed_all
+from nas.search.steps import Steps
+from nas.search.validation import accuracy
 
 # On a GPU, reading a loss waits for the device: the progress report looks at it only so often.
 STEPS_PER_READING = 20
 
 
-def search_stage(stage: Stage, data: SearchData, rules: Rules, keep: Callable[[], None], report: Report) -> None:
-    """Run ``stage`` from wherever it stands to its last epoch.
+def search_stage(steps: Steps, data: SearchData, keep: Callable[[], None], report: Report) -> None:
+    """Run the stage of ``steps`` from wherever it stands to its last epoch.
 
     ``keep`` is called after every step and may write a checkpoint; ``report`` is told about every step.
     """
+    stage, joint = steps.stage, steps.rules.joint
     while stage.epoch < stage.recipe.epochs:
         stage.begin_epoch()
         searching = stage.epoch >= stage.recipe.warmup_epochs
         where = (stage.index, stage.epoch, stage.step)
         training, held_out = data.epoch("weights", *where), data.epoch("alphas", *where)
         while stage.step < data.steps:
-            batch = next(training)
-            other = next(held_out) if searching and not rules.joint else batch
-            seed_all(stage.seed, "step", stage.index, stage.epoch, stage.step)
-            if searching and rules.joint:
-                stage.count("train", *joint_step(stage, rules, batch))
+            batches = data.take(training)
+            if searching and joint:
+                steps.joint(batches)
             else:
                 if searching:
-                    stage.count("alphas", *alphas_step(stage, rules, other, batch))
-                stage.count("train", *weights_step(stage, rules, batch))
+                    steps.alphas(data.take(held_out), batches)
+                steps.weights(batches)
             stage.step += 1
             keep()
             report(_progress(stage, data))
-        stage.end_epoch(_record(stage, data))
+        stage.end_epoch(_record(steps, data, searching))
         keep()
 
 
@@ -54,8 +53,9 @@ def _progress(stage: Stage, data: SearchData) -> Progress:
     return Progress(name, stage.epoch, stage.recipe.epochs, stage.step, data.steps, metrics)
 
 
-def _record(stage: Stage, data: SearchData) -> EpochRecord:
+def _record(steps: Steps, data: SearchData, searching: bool) -> EpochRecord:
     """The trajectory's entry for the epoch that just ended."""
+    stage = steps.stage
     recipe, alphas = stage.recipe, stage.architecture.values()
     free = derive(stage.operations, alphas, edge_weights=stage.architecture.edge_values())
     validate = stage.epoch >= recipe.epochs - recipe.validate_last
@@ -64,8 +64,9 @@ def _record(stage: Stage, data: SearchData) -> EpochRecord:
         alphas=alphas,
         top_operations=count_operations(leading_operations(stage.operations, alphas)),
         skips=free.normal.skips,
-        dropout=recipe.dropout_rate(stage.index, stage.epoch),
+        dropout=stage.dropout,
         learning_rate=recipe.learning_rate(stage.epoch),
-        validation_accuracy=accuracy(stage, data.validation()) if validate else None,
+        validation_accuracy=accuracy(stage, data.validation(), steps.team) if validate else None,
+        alpha_gradients=stage.alpha_gradients() if searching else None,
         **stage.means(),
     )

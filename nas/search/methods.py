@@ -8,15 +8,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 
 from nas.errors import NaswildError, unknown
 from nas.progress import Report, silent
 from nas.proxies import Proxy
+from nas.search.execution import SearchExecution
 from nas.search.outcome import SearchOutcome
 from nas.search.recipe import SearchRecipe
 from nas.search.task import SearchTask
+from nas.search.team import Team
 
 Run = Callable[[SearchTask], SearchOutcome]
 OUTCOME_FILE = "search.json"
@@ -87,13 +88,14 @@ def search(
     seed: int,
     workdir: str | Path,
     report: Report = silent,
-    device: str | torch.device | None = None,
-    checkpoint_seconds: float = 10.0,
+    execution: SearchExecution | None = None,
+    protocol_hash: str | None = None,
 ) -> SearchOutcome:
     """Search for a cell on ``proxy``.
 
     A search that was interrupted goes on from the checkpoint in ``workdir`` and ends with the same genotype and
-    architecture weights, bit for bit on a CPU; one that has finished is read from ``workdir/search.json``.
+    architecture weights, bit for bit on a CPU; one that has finished is read from ``workdir/search.json``. Started by
+    ``torchrun``, it spans the processes it finds and returns the same outcome in each of them.
 
     Args:
         method: A name of :func:`method_names`.
@@ -102,15 +104,14 @@ def search(
         seed: Decides everything random.
         workdir: Holds the checkpoint and the outcome.
         report: Called after every step.
-        device: Where to compute; a GPU if there is one by default.
-        checkpoint_seconds: Time between two checkpoints.
+        execution: Device, parts of a batch, time between two checkpoints.
+        protocol_hash: Noted in the outcome.
 
     Raises:
         NaswildError: Unknown method, a recipe that does not fit, a work directory of another search, divergence.
     """
-    chosen = get_method(method)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    chosen, execution = get_method(method), execution or SearchExecution()
+    team = Team.connect(execution)
     task = SearchTask(
         method=method,
         proxy=proxy,
@@ -118,15 +119,20 @@ def search(
         seed=seed,
         workdir=Path(workdir),
         report=report,
-        device=torch.device(device),
-        checkpoint_seconds=checkpoint_seconds,
+        team=team,
+        execution=execution,
+        protocol_hash=protocol_hash,
     )
     path = task.workdir / OUTCOME_FILE
-    if path.exists():
+    finished = path.exists()
+    team.wait()  # nobody writes the file before all have looked
+    if finished:
         return _stored(path, task)
-    outcome = chosen.run(task)
-    task.workdir.mkdir(parents=True, exist_ok=True)
-    outcome.save(path)
+    outcome = team.share(chosen.run(task))
+    if team.leads:
+        task.workdir.mkdir(parents=True, exist_ok=True)
+        outcome.save(path)
+    team.wait()
     return outcome
 
 

@@ -22,7 +22,9 @@ class EpochRecord(BaseModel):
     """One epoch of a stage. Losses are means over the epoch, accuracies fractions; None where nothing was measured.
 
     ``top_operations`` counts, per cell, how many of the 14 edges each operation leads; ``skips`` is the number of
-    skip-connects of the unrestricted normal cell that the epoch's alphas stand for.
+    skip-connects of the unrestricted normal cell that the epoch's alphas stand for. ``alpha_gradients`` is the mean
+    absolute gradient of the alphas of each operation, over edges, both cells and the epoch's steps: how hard
+    skip-connects are pulled compared to convolutions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +40,7 @@ class EpochRecord(BaseModel):
     alphas_loss: float | None = None
     alphas_accuracy: float | None = None
     validation_accuracy: float | None = None
+    alpha_gradients: dict[str, float] | None = None
 
 
 class StageOutcome(BaseModel):
@@ -68,7 +71,9 @@ class SearchOutcome(BaseModel):
     """A finished search. ``collapse`` says in words that the search ran into skip-connects, None if it did not.
 
     ``macs`` are the multiply-adds of the ImageNet network (48 channels, 14 cells, 224 px) of ``genotype``;
-    ``within_budget`` compares them to the recipe's ``max_macs``.
+    ``within_budget`` compares them to the recipe's ``max_macs``. ``parts`` is into how many parts each batch was
+    divided (:mod:`nas.search.execution`), ``protocol_hash`` that of the protocol the recipe came from, if it came from
+    one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,6 +95,8 @@ class SearchOutcome(BaseModel):
     attempts: int
     seconds: float
     peak_memory_bytes: int | None
+    parts: int = 1
+    protocol_hash: str | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -122,6 +129,16 @@ def leading_operations(operations: OperationSets, alphas: dict[str, list[list[fl
 def count_operations(leading: dict[str, list[str]]) -> dict[str, dict[str, int]]:
     """How many edges each operation leads, per cell."""
     return {cell: dict(sorted(Counter(names).items())) for cell, names in leading.items()}
+
+
+def mean_by_operation(operations: OperationSets, values: dict[str, list[list[float]]]) -> dict[str, float]:
+    """Mean of ``values``, one per cell, edge and operation, for each operation, over all edges that have it."""
+    found: dict[str, list[float]] = {}
+    for cell in CELLS:
+        for names, row in zip(operations[cell], values[cell]):
+            for name, value in zip(names, row):
+                found.setdefault(name, []).append(value)
+    return {name: sum(row) / len(row) for name, row in sorted(found.items())}
 
 
 def count_survivors(earlier: StageOutcome, leading: dict[str, list[str]]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from nas.search.capture import choose_capturer
 from nas.search.data import SearchData
 from nas.search.derivation import alternatives, derive, prune
 from nas.search.journal import Journal
@@ -11,8 +12,9 @@ from nas.search.loop import search_stage
 from nas.search.outcome import SearchOutcome, StageOutcome, count_survivors, leading_operations
 from nas.search.space import OperationSets, full_space
 from nas.search.stage import Stage
-from nas.search.steps import Rules
+from nas.search.steps import Rules, Steps
 from nas.search.task import SearchTask
+from nas.search.team import Team
 
 
 def progressive_search(task: SearchTask, rules: Rules) -> SearchOutcome:
@@ -20,28 +22,40 @@ def progressive_search(task: SearchTask, rules: Rules) -> SearchOutcome:
 
     Network and architecture weights start anew in each stage; what passes on is which operations survive on which edge.
     """
-    journal = Journal(task.workdir, task.identity, task.checkpoint_seconds)
-    data = SearchData(task.proxy, task.recipe, task.seed, task.device)
+    team, recipe = task.team, task.recipe
+    journal = Journal(task.workdir, task.identity, task.execution.checkpoint_seconds, team)
+    data = SearchData(task.proxy, recipe, task.seed, team, task.execution.workers)
+    capturer = choose_capturer(team.device, task.execution.capture, _obstacle(task, rules))
     operations: OperationSets = full_space()
-    for index in range(task.recipe.stages):
+    for index in range(recipe.stages):
         if index > 0:
             earlier = journal.done[index - 1]
-            operations = prune(earlier.operations, earlier.alphas, task.recipe.operations[index])
+            operations = prune(earlier.operations, earlier.alphas, recipe.operations[index])
         if index < len(journal.done):
             continue
-        stage = Stage(index, operations, task.recipe, task.proxy.num_classes, task.seed, task.device)
-        if index > 0 and task.recipe.carry_alphas:
+        stage = Stage(index, operations, recipe, task.proxy.num_classes, task.seed, team.device)
+        if index > 0 and recipe.carry_alphas:
             stage.architecture.carry_over(journal.done[-1].operations, journal.done[-1].alphas)
         journal.resume(stage)
-        search_stage(stage, data, rules, keep=partial(journal.keep, stage), report=task.report)
-        journal.finish(_stage_outcome(stage, journal.done))
+        search_stage(Steps(stage, rules, team, capturer), data, partial(journal.keep, stage), task.report)
+        journal.finish(stage_outcome(stage, journal.done, team))
     last = journal.done[-1]
     outcome = task.outcome(last.genotype, journal.done, journal.attempts)
     journal.close()
     return outcome
 
 
-def _stage_outcome(stage: Stage, done: list[StageOutcome]) -> StageOutcome:
+def _obstacle(task: SearchTask, rules: Rules) -> str | None:
+    """What keeps the steps from being captured on a GPU."""
+    if rules.second_order:
+        return f"{task.method} moves the weights between its passes"
+    if task.recipe.checkpointing:
+        return "checkpointing saves and restores random generators, which a graph cannot hold"
+    return None
+
+
+def stage_outcome(stage: Stage, done: list[StageOutcome], team: Team) -> StageOutcome:
+    """What the stage found and cost; time is that of the team's first process, memory that of its largest."""
     recipe, alphas, edges = stage.recipe, stage.architecture.values(), stage.architecture.edge_values()
     leading = leading_operations(stage.operations, alphas)
     genotype = derive(stage.operations, alphas, recipe.max_skips, recipe.exact_skips, recipe.refinement, edges)
@@ -56,7 +70,7 @@ def _stage_outcome(stage: Stage, done: list[StageOutcome]) -> StageOutcome:
         alternatives=alternatives(stage.operations, alphas, recipe.refinement, edges),
         survivors=count_survivors(done[-1], leading) if done else None,
         trajectory=stage.trajectory,
-        seconds=stage.meter.seconds,
-        peak_memory_bytes=stage.meter.peak_memory,
+        seconds=team.share(stage.meter.seconds),
+        peak_memory_bytes=team.largest(stage.meter.peak_memory),
         parameters=sum(p.numel() for p in stage.supernet.parameters()),
     )

@@ -69,6 +69,8 @@ class SearchRecipe(BaseModel):
     # Data: half of the training images for the weights, half for the architecture. "random": a random split by seed
     # (paper). "index": first half, second half (official code).
     halves: Literal["random", "index"] = "random"
+    # Of all training images only so many, drawn by the seed: for searches of minutes. None: all of them.
+    images: Annotated[int, Field(ge=2)] | None = None
     # Pixels; the proxy's own size by default.
     image_size: Positive | None = None
     # Off in the search (5.2.4): cutout. The rest is CIFAR's usual.

@@ -1,20 +1,30 @@
-"""The steps that a search alternates between: one on the network weights, one on the architecture weights."""
+"""The steps that a search alternates between: one on the network weights, one on the architecture weights.
+
+Nothing here waits for the device: losses stay tensors until somebody reads them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nas.images import IGNORED
 from nas.loading import Batch
 from nas.search.architecture import Mixture, Sampling
+from nas.search.capture import CapturedStep, Capturer, Computed, Inputs
+from nas.search.parts import over_parts
 from nas.search.stage import Stage
+from nas.search.team import Team
 
+# Whose gradients a step computes.
+Kind = Literal["weights", "alphas", "joint"]
 _PRECISION = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -32,125 +42,146 @@ class Rules:
     joint: bool = False
 
 
-class StepResult(NamedTuple):
-    """Loss and number of correct answers of one batch, as tensors: reading them is left to whoever needs them."""
+class Steps:
+    """The steps of one stage. Each takes the parts of a batch that this process computes (:mod:`nas.search.parts`).
 
-    loss: Tensor
-    correct: Tensor
+    Args:
+        stage: What the steps change.
+        rules: The method.
+        team: The processes that share the search.
+        capturer: Captures the computation of gradients, where that is wanted (:mod:`nas.search.capture`).
+    """
+
+    def __init__(self, stage: Stage, rules: Rules, team: Team, capturer: Capturer | None = None) -> None:
+        self.stage, self.rules, self.team, self._capturer = stage, rules, team, capturer
+        weights, alphas = list(stage.supernet.parameters()), list(stage.architecture.parameters())
+        self.parameters: dict[Kind, list[nn.Parameter]] = {
+            "weights": weights,
+            "alphas": alphas,
+            "joint": [*weights, *alphas],
+        }
+        self.statistics = running_statistics(stage.supernet)
+        self._captured: dict[Kind, CapturedStep] = {}
+
+    def weights(self, batches: Sequence[Batch]) -> None:
+        """One SGD step on the network weights; the mixture is a constant."""
+        self.stage.count("train", self._gradients("weights", batches))
+        self._update("weights")
+
+    def alphas(self, held_out: Sequence[Batch], training: Sequence[Batch]) -> None:
+        """One Adam step on the architecture weights, from the ``held_out`` half; ``training`` is for second order."""
+        if self.rules.second_order:
+            from nas.search.second_order import second_order_gradients
+
+            figures = second_order_gradients(self, held_out, training)
+        else:
+            figures = self._gradients("alphas", held_out)
+        self.stage.count("alphas", figures)
+        self._update("alphas")
+
+    def joint(self, batches: Sequence[Batch]) -> None:
+        """Both updates from one forward and one backward pass (SNAS' single-level optimisation)."""
+        self.stage.count("train", self._gradients("joint", batches))
+        self._update("weights", "alphas")
+
+    def loss(self, inputs: Inputs, mixture: Mixture) -> tuple[Tensor, Tensor]:
+        """(loss of a part, its figures): the cross-entropy summed over the part, divided by the whole batch's size."""
+        recipe, labels = self.stage.recipe, inputs.labels
+        dtype = _PRECISION[recipe.precision]
+        # Each weight is read once in a pass, so a cache of cast weights would save nothing; graphs forbid one.
+        with torch.autocast(labels.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False):
+            logits = self.stage.supernet(inputs.images, mixture)
+        logits = logits if dtype == torch.float32 else logits.float()
+        summed = functional.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORED)
+        correct, seen = (logits.detach().argmax(1) == labels).sum(), (labels != IGNORED).sum()
+        figures = torch.stack([summed.detach(), correct.to(summed.dtype), seen.to(summed.dtype)])
+        return summed / recipe.batch_size, figures
+
+    def mixture(self, inputs: Inputs) -> Mixture:
+        """The mixture of the alphas, or the sample of it that the inputs' noise makes."""
+        return self.stage.architecture(self.rules.sampling, self.stage.temperature, inputs.noise)
+
+    def noise(self, kind: Kind) -> dict[str, Tensor] | None:
+        """The noise of one sample of the architecture: one for all parts of a batch."""
+        if self.rules.sampling == "softmax":
+            return None
+        return self.stage.architecture.draw_noise(self.stage.generator("sample", kind))
+
+    def _gradients(self, kind: Kind, batches: Sequence[Batch]) -> Tensor:
+        """Leave the gradients of a whole batch in the parameters; returns the batch's figures."""
+        noise, run = self.noise(kind), self._runner(kind)
+
+        def compute(part: int, batch: Batch) -> Computed:
+            return run(Inputs(*batch, noise), partial(self.stage.seed, kind, part))
+
+        total = over_parts(self.team, self.statistics, batches, compute)
+        for parameter, gradient in zip(self.parameters[kind], total.gradients):
+            parameter.grad = gradient
+        return total.figures
+
+    def _runner(self, kind: Kind) -> Callable[[Inputs, Callable[[], object]], Computed]:
+        """How the gradients of a part are computed: directly, or by replaying what was captured."""
+        if self._capturer is None:
+            return partial(self._at_once, kind)
+        if kind not in self._captured:
+            parameters = self.parameters[kind]
+            self._captured[kind] = CapturedStep(
+                partial(self._compute, kind), parameters, list(self.stage.supernet.buffers()), self._capturer
+            )
+        return partial(self._captured[kind], self._key())
+
+    def _at_once(self, kind: Kind, inputs: Inputs, seed: Callable[[], object]) -> Computed:
+        seed()
+        return self._compute(kind, inputs)
+
+    def _key(self) -> tuple[float, ...]:
+        """The numbers that a captured step has fixed."""
+        sampled = self.rules.sampling != "softmax"
+        return (self.stage.dropout, self.stage.temperature) if sampled else (self.stage.dropout,)
+
+    def _compute(self, kind: Kind, inputs: Inputs) -> Computed:
+        """Forward and backward pass of a part. For the alphas only their gradients are computed."""
+        parameters = self.parameters[kind]
+        for parameter in parameters:
+            parameter.grad = None
+        with torch.set_grad_enabled(kind != "weights"):
+            mixture = self.mixture(inputs)
+        with _frozen(self.stage.supernet, kind == "alphas"):
+            loss, figures = self.loss(inputs, mixture)
+            self.stage.scaler.scale(loss).backward()
+        return Computed(figures, [_gradient(parameter) for parameter in parameters])
+
+    def _update(self, *kinds: Literal["weights", "alphas"]) -> None:
+        """Steps of the optimisers of ``kinds``, whose gradients come from one backward pass."""
+        stage, scaler = self.stage, self.stage.scaler
+        optimizers = {"weights": stage.weights_optimizer, "alphas": stage.alphas_optimizer}
+        clips = {"weights": stage.recipe.weights_clip, "alphas": stage.recipe.alphas_clip}
+        for kind in kinds:
+            scaler.unscale_(optimizers[kind])
+            if kind == "alphas":
+                stage.note_gradients()
+            if (clip := clips[kind]) is not None:
+                nn.utils.clip_grad_norm_(self.parameters[kind], clip)
+        for kind in kinds:
+            scaler.step(optimizers[kind])
+        scaler.update()
 
 
-def weights_step(stage: Stage, rules: Rules, batch: Batch) -> StepResult:
-    """One SGD step on the network weights; the mixture is a constant."""
-    with torch.no_grad():
-        mixture = stage.architecture(rules.sampling, stage.temperature)
-    loss, result = _loss(stage, mixture, batch)
-    stage.weights_optimizer.zero_grad()
-    stage.scaler.scale(loss).backward()
-    _update(stage, stage.weights_optimizer, stage.supernet, stage.recipe.weights_clip)
-    return result
+def running_statistics(module: nn.Module) -> list[Tensor]:
+    """Means and variances that batch normalisation keeps."""
+    names = ("running_mean", "running_var")
+    return [buffer for name, buffer in module.named_buffers() if name.rpartition(".")[2] in names]
 
 
-def alphas_step(stage: Stage, rules: Rules, held_out: Batch, training: Batch) -> StepResult:
-    """One Adam step on the architecture weights, from the ``held_out`` half; ``training`` serves the second order."""
-    stage.alphas_optimizer.zero_grad()
-    if rules.second_order:
-        result = _second_order_gradients(stage, rules, held_out, training)
-    else:
-        with _frozen(stage.supernet):  # only the alphas' gradients are computed
-            loss, result = _loss(stage, stage.architecture(rules.sampling, stage.temperature), held_out)
-            stage.scaler.scale(loss).backward()
-    _update(stage, stage.alphas_optimizer, stage.architecture, stage.recipe.alphas_clip)
-    return result
-
-
-def joint_step(stage: Stage, rules: Rules, batch: Batch) -> StepResult:
-    """Both updates from one forward and one backward pass (SNAS' single-level optimisation)."""
-    loss, result = _loss(stage, stage.architecture(rules.sampling, stage.temperature), batch)
-    stage.weights_optimizer.zero_grad()
-    stage.alphas_optimizer.zero_grad()
-    stage.scaler.scale(loss).backward()
-    _update(stage, stage.weights_optimizer, stage.supernet, stage.recipe.weights_clip)
-    _update(stage, stage.alphas_optimizer, stage.architecture, stage.recipe.alphas_clip)
-    return result
-
-
-@torch.no_grad()
-def accuracy(stage: Stage, batches: Iterable[Batch]) -> float:
-    """Top-1 accuracy of the supernet in evaluation mode, 0 to 1."""
-    stage.supernet.eval()
-    mixture = stage.architecture()
-    correct = seen = 0
-    for images, labels in batches:
-        correct += int((stage.supernet(images, mixture).argmax(1) == labels).sum())
-        seen += len(labels)
-    stage.supernet.train()
-    return correct / seen
-
-
-def _loss(stage: Stage, mixture: Mixture, batch: Batch) -> tuple[Tensor, StepResult]:
-    images, labels = batch
-    dtype = _PRECISION[stage.recipe.precision]
-    with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
-        logits = stage.supernet(images, mixture)
-    loss = functional.cross_entropy(logits.float() if dtype != torch.float32 else logits, labels)
-    return loss, StepResult(loss.detach(), (logits.detach().argmax(1) == labels).sum())
-
-
-def _update(stage: Stage, optimizer: torch.optim.Optimizer, module: nn.Module, clip: float | None) -> None:
-    stage.scaler.unscale_(optimizer)
-    if clip is not None:
-        nn.utils.clip_grad_norm_(module.parameters(), clip)
-    stage.scaler.step(optimizer)
-    stage.scaler.update()
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 @contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
-    module.requires_grad_(False)
+def _frozen(module: nn.Module, frozen: bool) -> Iterator[None]:
+    """Within, the module's parameters take no gradients."""
+    module.requires_grad_(not frozen)
     try:
         yield
     finally:
         module.requires_grad_(True)
-
-
-def _second_order_gradients(stage: Stage, rules: Rules, held_out: Batch, training: Batch) -> StepResult:
-    """Gradients of the alphas after one virtual weight step, its Hessian-vector product by finite differences.
-
-    DARTS, Eq. 7 and 8: grad_a L_val(w', a) - lr * (grad_a L_train(w+, a) - grad_a L_train(w-, a)) / (2 eps), where
-    w' is the weights after one SGD step (momentum and weight decay included) and w+- = w +- eps * grad_w' L_val(w', a).
-    """
-    weights = list(stage.supernet.parameters())
-    alphas = list(stage.architecture.parameters())
-    rate = stage.weights_optimizer.param_groups[0]["lr"]
-    start = [w.detach().clone() for w in weights]
-
-    def gradients(batch: Batch, wrt: list[nn.Parameter]) -> tuple[StepResult, tuple[Tensor, ...]]:
-        loss, result = _loss(stage, stage.architecture(rules.sampling, stage.temperature), batch)
-        return result, torch.autograd.grad(loss, wrt)
-
-    def move(direction: list[Tensor] | tuple[Tensor, ...], scale: float | Tensor) -> None:
-        with torch.no_grad():
-            for w, s, d in zip(weights, start, direction):
-                w.copy_(s + scale * d)
-
-    _, descent = gradients(training, weights)
-    move([_sgd_direction(stage, w, g) for w, g in zip(weights, descent)], -rate)
-    result, both = gradients(held_out, alphas + weights)
-    ahead, slope = both[: len(alphas)], both[len(alphas) :]
-    eps = 0.01 / torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(s) for s in slope]))
-    move(slope, eps)
-    _, plus = gradients(training, alphas)
-    move(slope, -eps)
-    _, minus = gradients(training, alphas)
-    move(slope, 0.0)
-    for alpha, a, p, m in zip(alphas, ahead, plus, minus):
-        alpha.grad = a - rate * (p - m) / (2 * eps)
-    return result
-
-
-def _sgd_direction(stage: Stage, weight: nn.Parameter, gradient: Tensor) -> Tensor:
-    """What the SGD optimiser would subtract, times the learning rate: momentum, gradient, weight decay."""
-    recipe = stage.recipe
-    buffer = stage.weights_optimizer.state[weight].get("momentum_buffer")
-    moved = gradient + recipe.weights_decay * weight.detach()
-    return moved if buffer is None else moved + recipe.weights_momentum * buffer

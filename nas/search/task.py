@@ -14,8 +14,10 @@ from nas.genotype import Genotype
 from nas.network import build_network
 from nas.progress import Report, silent
 from nas.proxies import Proxy
+from nas.search.execution import SearchExecution
 from nas.search.outcome import SearchOutcome, StageOutcome, describe_collapse
 from nas.search.recipe import SearchRecipe
+from nas.search.team import Team
 
 # The network whose multiply-adds are reported and checked against a budget: the mobile setting of section 5.3.
 MOBILE_CHANNELS, MOBILE_CELLS, MOBILE_CLASSES, MOBILE_SIZE = 48, 14, 1000, 224
@@ -23,7 +25,7 @@ MOBILE_CHANNELS, MOBILE_CELLS, MOBILE_CLASSES, MOBILE_SIZE = 48, 14, 1000, 224
 
 @dataclass(frozen=True)
 class SearchTask:
-    """What a search method is given. ``checkpoint_seconds`` is the time between two checkpoints (0: every step)."""
+    """What a search method is given. ``protocol_hash`` is noted in the outcome."""
 
     method: str
     proxy: Proxy
@@ -31,8 +33,9 @@ class SearchTask:
     seed: int
     workdir: Path
     report: Report = silent
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    checkpoint_seconds: float = 10.0
+    team: Team = field(default_factory=lambda: Team(torch.device("cpu")))
+    execution: SearchExecution = field(default_factory=SearchExecution)
+    protocol_hash: str | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -68,7 +71,9 @@ class SearchTask:
             proxy_version=self.proxy.version,
             image_size=self.proxy.image_size,
             classes=list(self.proxy.classes),
-            device=device_name(self.device),
+            device=device_name(self.team.device, self.team.size),
+            parts=self.team.parts,
+            protocol_hash=self.protocol_hash,
             attempts=attempts,
             seconds=sum(stage.seconds for stage in stages) if seconds is None else seconds,
             peak_memory_bytes=max(peaks, default=None),

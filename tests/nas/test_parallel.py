@@ -96,7 +96,7 @@ def broken() -> Proxy:
 
 def test_failure_of_a_process_is_raised(tmp_path):
     options = {"processes": 2, "seed": 0, "workdir": tmp_path, "start_method": "fork"}
-    with pytest.raises(multiprocessing.ProcessRaisedException, match="no such data"):
+    with pytest.raises(NaswildError, match="no such data"):
         train_in_processes("pdarts_cifar10", broken, RECIPE, **options)
 
 

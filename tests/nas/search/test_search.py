@@ -7,7 +7,7 @@ from nas.errors import NaswildError, UnknownName
 from nas.genotype import Genotype
 from nas.images import MemoryImages
 from nas.proxies import Proxy
-from nas.search import SearchOutcome, default_recipe, method_names, register_method, search
+from nas.search import SearchExecution, SearchOutcome, default_recipe, method_names, register_method, search
 from nas.search import methods as registry
 from nas.search.recipe import SearchRecipe
 from nas.search.space import EDGES
@@ -23,6 +23,7 @@ TINY = SearchRecipe(
     augmentation={"padding": 1, "flip": True, "cutout": 2},
     validate_last=1,
 )
+EVERY_STEP = SearchExecution(checkpoint_seconds=0)
 ONE_STAGE = {
     "cells": (3,),
     "operations": (8,),
@@ -115,15 +116,16 @@ def test_the_second_stage_competes_with_the_survivors_of_the_first(whole):
 def test_a_killed_search_ends_as_an_uninterrupted_one(proxy, whole, tmp_path, stop):
     """Stages have two epochs of two steps: within an epoch, after one, and between the stages."""
     with pytest.raises(Killed):
-        search("pdarts", proxy, TINY, seed=0, workdir=tmp_path, report=Killer(stop), checkpoint_seconds=0.0)
+        search("pdarts", proxy, TINY, seed=0, workdir=tmp_path, report=Killer(stop), execution=EVERY_STEP)
     resumed = search("pdarts", proxy, TINY, seed=0, workdir=tmp_path)
     assert without_cost(resumed) == without_cost(whole)
     assert resumed.attempts == 2
 
 
 def test_a_search_killed_before_its_first_checkpoint_starts_again(proxy, whole, tmp_path):
+    rarely = SearchExecution(checkpoint_seconds=1e9)
     with pytest.raises(Killed):
-        search("pdarts", proxy, TINY, seed=0, workdir=tmp_path, report=Killer(1), checkpoint_seconds=1e9)
+        search("pdarts", proxy, TINY, seed=0, workdir=tmp_path, report=Killer(1), execution=rarely)
     assert without_cost(search("pdarts", proxy, TINY, seed=0, workdir=tmp_path)) == without_cost(whole)
 
 
@@ -137,7 +139,7 @@ def test_a_finished_search_is_read_not_run(proxy, tmp_path):
 
 def test_a_checkpoint_of_another_search_is_refused(proxy, tmp_path):
     with pytest.raises(Killed):
-        search("pdarts", proxy, TINY, seed=0, workdir=tmp_path, report=Killer(1), checkpoint_seconds=0.0)
+        search("pdarts", proxy, TINY, seed=0, workdir=tmp_path, report=Killer(1), execution=EVERY_STEP)
     with pytest.raises(NaswildError, match="seed differ"):
         search("pdarts", proxy, TINY, seed=1, workdir=tmp_path)
 

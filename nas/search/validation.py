@@ -1,0 +1,26 @@
+"""How well a supernet answers the half of the data that its weights have not learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from nas.images import IGNORED
+from nas.loading import Batch
+from nas.search.stage import Stage
+from nas.search.team import Team
+
+
+@torch.no_grad()
+def accuracy(stage: Stage, batches: Iterable[Batch], team: Team) -> float:
+    """Top-1 accuracy of the supernet in evaluation mode, 0 to 1; each process brings its share of the ``batches``."""
+    stage.supernet.eval()
+    mixture = stage.architecture()
+    counts = torch.zeros(2, dtype=torch.int64, device=stage.device)
+    for images, labels in batches:
+        right = (stage.supernet(images, mixture).argmax(1) == labels).sum()
+        counts += torch.stack([right, (labels != IGNORED).sum()])
+    stage.supernet.train()
+    correct, seen = (team.total(count) for count in counts.tolist())
+    return correct / seen
