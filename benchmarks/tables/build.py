@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from benchmarks.tables.ablation import ablation_tables
 from benchmarks.tables.classification import classification_table
 from benchmarks.tables.detection import detection_table
 from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.other import other_tables
 from benchmarks.tables.published import add_published, published_only
 from benchmarks.tables.reidentification import reid_table
+from benchmarks.tables.search import search_table
 from benchmarks.tables.table import Table
 from benchmarks.tables.transfer import correlation_table, wild_table
 
+_MEMORY = ("run", "stage1", "stage2", "stage3")
 _CIFAR = {"cifar10": "c10", "cifar100": "c100"}
 _REID = {"market1501": "market", "dukemtmcreid": "duke", "msmt17": "msmt"}
 _OTHER = (
@@ -30,7 +33,11 @@ def build(measured: Measurements, published: bool = False) -> list[Table]:
         table = make(measured)
         tables += add(table, measured) if published and table is not None else [table]
     tables += other_tables(measured)
-    tables += [wild_table(measured), correlation_table(measured)]
+    tables += [*ablation_tables(measured), wild_table(measured), correlation_table(measured)]
+    searches = search_table(measured)
+    if published and searches is not None:
+        searches = add_published(searches, "table2", {name: name for name in _MEMORY}, _OTHER)
+    tables.append(searches)
     return [table for table in tables if table is not None]
 
 
