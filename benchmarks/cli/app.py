@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli import backbones, data, doctor, evaluate, results, run, single, tables, zoo
+from benchmarks.cli import backbones, data, doctor, evaluate, results, run, single, suites, tables, zoo
 
 HELP = """Does a searched cell still win on tasks it has never seen?
 
@@ -54,6 +54,7 @@ app.command("export")(backbones.export)
 app.command("table")(tables.table)
 app.command("report")(tables.report)
 app.add_typer(results.app, name="results")
+app.add_typer(suites.app, name="suite")
 app.add_typer(zoo.app, name="zoo")
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)

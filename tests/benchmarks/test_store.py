@@ -9,9 +9,22 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.store import Metric, Result, StoreError, find_result, load_results, save_result
+from benchmarks.speed.store import measure
+from benchmarks.store import (
+    SCHEMA_VERSION,
+    Metric,
+    Result,
+    StoreError,
+    find_result,
+    load_results,
+    read_result,
+    save_result,
+)
+from benchmarks.tables import build_tables
 
 MakeResult = Callable[..., Result]
+FROZEN = Path(__file__).parent / "frozen"  # one result of each kind, by schema version
+SLOW_MACHINE = 3  # a laptop under load may take so many times the limit of an idle one
 
 
 def test_a_saved_result_loads_equal_and_is_found_by_its_key(tmp_path: Path, make_result: MakeResult) -> None:
@@ -45,3 +58,27 @@ def test_a_result_of_a_newer_schema_is_refused(tmp_path: Path, make_result: Make
 def test_an_undefined_metric_cannot_be_stored_as_nan() -> None:
     with pytest.raises(ValidationError):
         Metric(value=float("nan"))
+
+
+def test_a_suite_of_2000_results_and_a_large_store_stay_quick(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure(tmp_path, many=6_000)
+    seconds = [float(line.split()[-2]) for line in capsys.readouterr().out.splitlines() if line.endswith(" s")]
+    assert len(seconds) == 4
+    assert max(seconds) < 3 * SLOW_MACHINE
+
+
+@pytest.mark.parametrize("path", sorted(FROZEN.glob("*.json")), ids=lambda path: path.stem)
+def test_results_of_older_versions_still_load(path: Path, tmp_path: Path) -> None:
+    """Files as earlier versions wrote them; none of them may ever be edited."""
+    result = read_result(path)
+    assert result.schema_version <= SCHEMA_VERSION
+    assert result.job.endswith(result.key)
+    save_result(tmp_path, result)
+    assert load_results(tmp_path) == [result]
+
+
+def test_older_results_still_make_tables() -> None:
+    results = [read_result(path) for path in FROZEN.glob("*.json")]
+    assert {table.name for table in build_tables(results)} >= {"classification", "detection", "reid", "search"}
