@@ -81,7 +81,8 @@ def data_source(name: str, entry: DataEntry, run_dir: Path) -> DataSource:
     if entry.made is not None:
         identity = {"made": entry.made, "version": maker_version(entry.made), "seed": entry.seed, **entry.options}
         version = content_hash(identity)
-        return DataSource(name, version, root=run_dir / "data" / f"{name}-{version}", options=entry.options)
+        root = run_dir / "data" / f"{name}-{version}"
+        return DataSource(name, version, root=root, made=True, options=entry.options)
     if entry.path is None:
         identity = {"proxy": entry.proxy, **entry.options}
         return DataSource(name, content_hash(identity), proxy=entry.proxy, options=entry.options)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmarks.tasks.proxy import open_proxy
+from benchmarks.tasks.proxy import open_proxy, require_readable
 from benchmarks.tasks.task import Assignment, Outcome, Task
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Classify(Task):
                 return [str(unknown("timm model", source.removeprefix("timm:"), timm.list_models()))]
         key = (assignment.data.version, assignment.recipe.image_size)
         if key not in _READABLE:
-            open_proxy(assignment.data, assignment.recipe.image_size)
+            require_readable(assignment.data, assignment.recipe.image_size)
             _READABLE.add(key)
         return []
 

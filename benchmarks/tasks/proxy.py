@@ -10,11 +10,18 @@ if TYPE_CHECKING:
     from nas.proxies import Proxy
 
 
+def require_readable(data: DataSource, image_size: int | None = None) -> None:
+    """Open the proxy of a job before any job runs; data that the suite has yet to make is taken on trust."""
+    if not (data.made and data.root is not None and not data.root.exists()):
+        open_proxy(data, image_size)
+
+
 def open_proxy(data: DataSource, image_size: int | None = None) -> Proxy:
     """The proxy that a suite's data entry means: a named set (its files at ``root``), or class folders there."""
     from nas.proxies import load_proxy
 
-    options = dict(data.options) | ({"image_size": image_size} if image_size is not None else {})
+    given = {} if data.made else dict(data.options)
+    options = given | ({"image_size": image_size} if image_size is not None else {})
     if data.proxy is None:
         return load_proxy(data.root or data.name, **options)
     return load_proxy(data.proxy, root=data.root, **options)

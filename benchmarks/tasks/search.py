@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmarks.tasks.proxy import open_proxy
+from benchmarks.tasks.proxy import open_proxy, require_readable
 from benchmarks.tasks.task import Assignment, Outcome, Task
 from nas.files import atomic_write
 
@@ -38,7 +38,7 @@ class Search(Task):
             from nas.errors import unknown
 
             return [str(unknown("search method", str(method), method_names()))]
-        open_proxy(assignment.data)
+        require_readable(assignment.data)
         return []
 
     def run(self, assignment: Assignment) -> Outcome:

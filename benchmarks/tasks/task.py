@@ -36,6 +36,7 @@ class DataSource:
     version: str  # what the plan knows about the content; a task may report a finer hash in its outcome
     root: Path | None = None
     proxy: str | None = None
+    made: bool = False  # by the suite, so that it may not be there yet; its options are then the maker's
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
