@@ -46,14 +46,7 @@ class DepthwiseConv2d(nn.Conv2d):
         return _Depthwise.apply(x, weight, stride, dilation)
 
 
-def quicken_depthwise(network: nn.Module) -> None:
-    """Give the depthwise convolutions of ``network`` (ours or timm's) the quick forms above; weights stay."""
-    for module in network.modules():
-        if type(module) is nn.Conv2d and _fits(module):
-            module.__class__ = DepthwiseConv2d
-
-
-def _fits(conv: nn.Conv2d) -> bool:
+def could_be_depthwise(conv: nn.Conv2d) -> bool:
     """Whether ``conv`` is one that :class:`DepthwiseConv2d` could have built."""
     kernel, stride, dilation = conv.kernel_size, conv.stride, conv.dilation
     return (
@@ -111,7 +104,8 @@ class _Depthwise(torch.autograd.Function):
         grad_x, grad_used = _gradients(grad, x, used, ctx.stride, ctx.dilation, ctx.needs_input_grad[:2])
         grad_weight = None
         if grad_used is not None:
-            grad_weight = torch.zeros_like(weight)  # in the order of the weight, which data parallelism asks for
+            # In the strides of the weight, which data parallelism asks for; zeros_like gives others to (C, 1, k, k).
+            grad_weight = torch.empty_strided(weight.shape, weight.stride(), dtype=weight.dtype).zero_()
             _middle(grad_weight, ctx.reach).copy_(grad_used)
         return grad_x, grad_weight, None, None
 

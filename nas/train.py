@@ -25,6 +25,7 @@ from nas.network import build_network
 from nas.parallel import plan_epoch
 from nas.progress import Progress, Report, silent
 from nas.proxies import Proxy
+from nas.quick import restore
 from nas.schedules import drop_path_rate, learning_rate
 from nas.seeding import seed_all
 from nas.train_recipe import Execution, RetrainRecipe
@@ -225,6 +226,7 @@ def _finish(run: Run, network: nn.Module) -> TrainOutcome:
     if state.average is not None:
         network.load_state_dict(state.average.state_dict())
     network.to(memory_format=torch.contiguous_format)
+    restore(network)
     run.clock.save()
     return TrainOutcome(
         top1=last["test_top1"],

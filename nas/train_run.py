@@ -11,13 +11,13 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from nas.attempts import Attempts
-from nas.depthwise import quicken_depthwise
 from nas.evaluate import BATCH, Score, tally
 from nas.images import Images
 from nas.loading import Loader
 from nas.parallel import connect, share_buffers, sum_over_processes
 from nas.progress import Report
 from nas.proxies import Proxy
+from nas.quick import quicken
 from nas.seeding import generator
 from nas.train_recipe import Execution, RetrainRecipe
 from nas.train_state import Keeper, TrainState, fingerprint
@@ -70,7 +70,7 @@ def open_run(
     network.to(fabric.device)
     if execution.channels_last:
         network.to(memory_format=torch.channels_last)
-        quicken_depthwise(network)
+        quicken(network)
     plain_optimizer = _sgd(network, recipe)
     state = TrainState(
         network,

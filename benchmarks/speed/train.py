@@ -23,8 +23,8 @@ from typing import NamedTuple
 import torch
 from torch import distributed, multiprocessing, nn
 
-from nas.depthwise import quicken_depthwise
 from nas.network import Stem, build_network
+from nas.quick import quicken
 from nas.train import classification_loss
 from nas.train_recipe import RetrainRecipe
 
@@ -60,7 +60,7 @@ class Contestant:
         order = torch.contiguous_format if plain else torch.channels_last
         self.network.to(memory_format=order)
         if not plain:
-            quicken_depthwise(self.network)
+            quicken(self.network)
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), lr=0.01, momentum=0.9, weight_decay=3e-4, foreach=False, fused=not plain
         )
