@@ -37,7 +37,7 @@ class Draws:
     def rows(self, indices: Tensor, device: torch.device) -> Draws:
         """The draws of the images at ``indices``, on ``device``."""
         columns = (self.top, self.left, self.flip, self.row, self.column)
-        return Draws(*(column[indices].to(device) for column in columns))
+        return Draws(*(column[indices].to(device, non_blocking=True) for column in columns))
 
 
 def augment(pixels: Tensor, draws: Draws, recipe: Augmentation, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -64,7 +64,7 @@ def crop_and_flip(pixels: Tensor, draws: Draws, padding: int) -> Tensor:
 def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """uint8 (N, C, H, W) -> float32 with ``mean`` and ``std`` (0 to 1 scale) taken out, in channels_last order."""
     scale, shift = (
-        torch.tensor(values, device=pixels.device).view(1, -1, 1, 1)
+        torch.tensor(values).view(1, -1, 1, 1).to(pixels.device, non_blocking=True)
         for values in ([1 / (255 * s) for s in std], [-m / s for m, s in zip(mean, std, strict=True)])
     )
     return torch.addcmul(shift, pixels.to(torch.float32, memory_format=torch.channels_last), scale)

@@ -62,8 +62,9 @@ class Loader:
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """uint8 pixels and labels on the device, with their indices."""
         if self._resident is not None and (recipe is None or recipe.crop != "resized"):
-            for chunk in chunks:
-                yield self._resident[chunk.to(self.device)], self.images.labels[chunk].to(self.device), chunk
+            for chunk in chunks:  # small copies that the host need not wait for
+                labels = self.images.labels[chunk].to(self.device, non_blocking=True)
+                yield self._resident[chunk.to(self.device, non_blocking=True)], labels, chunk
             return
         views = _Views(self.images, self.image_size, recipe, seed, epoch)
         cuda = self.device.type == "cuda"

@@ -24,7 +24,8 @@ def second_order_gradients(steps: Steps, held_out: Sequence[Batch], training: Se
 
     DARTS, Eq. 7 and 8: grad_a L_val(w', a) - lr * (grad_a L_train(w+, a) - grad_a L_train(w-, a)) / (2 eps), where
     w' is the weights after one SGD step (momentum and weight decay included) and w+- = w +- eps * grad_w' L_val(w', a).
-    The four passes see the same dropout masks: the finite difference compares weights, not masks.
+    The four passes see the same dropout masks: the finite difference compares weights, not masks. Its two passes are in
+    float32 whatever the recipe's precision: w + eps * g rounds to w in bfloat16.
     """
     stage = steps.stage
     weights, alphas = steps.parameters["weights"], steps.parameters["alphas"]
@@ -41,9 +42,9 @@ def second_order_gradients(steps: Steps, held_out: Sequence[Batch], training: Se
     ahead, slope = both[: len(alphas)], both[len(alphas) :]
     eps = EPSILON / torch.linalg.vector_norm(torch.stack(torch._foreach_norm(slope)))
     move(slope, eps)
-    plus = _gradients(steps, training, alphas).gradients
+    plus = _gradients(steps, training, alphas, exact=True).gradients
     move(slope, -eps)
-    minus = _gradients(steps, training, alphas).gradients
+    minus = _gradients(steps, training, alphas, exact=True).gradients
     torch._foreach_copy_(live, start)
     scale = stage.scaler.get_scale()  # the optimiser's step expects scaled gradients
     for alpha, a, p, m in zip(alphas, ahead, plus, minus):
@@ -51,14 +52,16 @@ def second_order_gradients(steps: Steps, held_out: Sequence[Batch], training: Se
     return figures
 
 
-def _gradients(steps: Steps, batches: Sequence[Batch], parameters: Sequence[nn.Parameter]) -> Computed:
+def _gradients(
+    steps: Steps, batches: Sequence[Batch], parameters: Sequence[nn.Parameter], exact: bool = False
+) -> Computed:
     """The gradients of a whole batch with respect to ``parameters``, not scaled."""
     noise, scaler = steps.noise("alphas"), steps.stage.scaler
 
     def compute(part: int, batch: Batch) -> Computed:
         inputs = Inputs(*batch, noise)
         steps.stage.seed("alphas", part)
-        loss, figures = steps.loss(inputs, steps.mixture(inputs))
+        loss, figures = steps.loss(inputs, steps.mixture(inputs), exact)
         gradients = torch.autograd.grad(scaler.scale(loss), list(parameters))
         return Computed(figures, [gradient / scaler.get_scale() for gradient in gradients])
 

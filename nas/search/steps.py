@@ -84,10 +84,13 @@ class Steps:
         self.stage.count("train", self._gradients("joint", batches))
         self._update("weights", "alphas")
 
-    def loss(self, inputs: Inputs, mixture: Mixture) -> tuple[Tensor, Tensor]:
-        """(loss of a part, its figures): the cross-entropy summed over the part, divided by the whole batch's size."""
+    def loss(self, inputs: Inputs, mixture: Mixture, exact: bool = False) -> tuple[Tensor, Tensor]:
+        """(loss of a part, its figures): the cross-entropy summed over the part, divided by the whole batch's size.
+
+        ``exact`` computes in float32 whatever the recipe's precision.
+        """
         recipe, labels = self.stage.recipe, inputs.labels
-        dtype = _PRECISION[recipe.precision]
+        dtype = torch.float32 if exact else _PRECISION[recipe.precision]
         # Each weight is read once in a pass, so a cache of cast weights would save nothing; graphs forbid one.
         with torch.autocast(labels.device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False):
             logits = self.stage.supernet(inputs.images, mixture)
