@@ -32,8 +32,8 @@ def test_a_set_is_read_once_for_all_backbones(tmp_path: Path, monkeypatch: pytes
         path.parent.mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(path)
     reads = []
-    real = classify.open_proxy
-    monkeypatch.setattr(classify, "open_proxy", lambda *given: (reads.append(given), real(*given)))
+    real = classify.require_readable
+    monkeypatch.setattr(classify, "require_readable", lambda *given: (reads.append(given), real(*given)))
     for size in (None, None, 16):
         recipe = RetrainRecipe(image_size=size)
         assert get_task("classify").missing(assignment(tmp_path, recipe=recipe)) == []
