@@ -6,25 +6,28 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nas.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
+from nas.checkpoint import load_checkpoint, save_checkpoint
 from nas.errors import NaswildError
 from nas.search.outcome import StageOutcome
 from nas.search.stage import Stage
 from nas.search.team import Team
+
+CHECKPOINT_FILE = "search.ckpt"
 
 
 class Journal:
     """Remembers how far a search has come. The first process of a team writes, all of them read.
 
     Args:
-        workdir: Holds ``search.ckpt``; made if missing.
+        workdir: Holds the checkpoint until the outcome is stored; made if missing.
         identity: What makes this search this one (method, recipe, seed, data). A checkpoint of another one is refused.
         interval: Seconds between two checkpoints within a stage; 0 writes one after every step.
         team: The processes that share the search.
     """
 
     def __init__(self, workdir: Path, identity: dict[str, Any], interval: float, team: Team) -> None:
-        self.path, self.identity, self.interval, self.team = workdir / "search.ckpt", identity, interval, team
+        self.path = workdir / CHECKPOINT_FILE
+        self.identity, self.interval, self.team = identity, interval, team
         workdir.mkdir(parents=True, exist_ok=True)
         self.done: list[StageOutcome] = []
         self.under_way: dict[str, Any] | None = None
@@ -62,11 +65,6 @@ class Journal:
         self.done.append(outcome)
         if self.team.leads:
             self._write(None)
-
-    def close(self) -> None:
-        """Delete the checkpoint of a search whose outcome is stored."""
-        if self.team.leads:
-            remove_checkpoint(self.path)
 
     def _write(self, under_way: dict[str, Any] | None) -> None:
         state = {

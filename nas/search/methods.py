@@ -10,10 +10,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from nas.checkpoint import remove_checkpoint
 from nas.errors import NaswildError, unknown
 from nas.progress import Report, silent
 from nas.proxies import Proxy
 from nas.search.execution import SearchExecution
+from nas.search.journal import CHECKPOINT_FILE
 from nas.search.outcome import SearchOutcome
 from nas.search.recipe import SearchRecipe
 from nas.search.task import SearchTask
@@ -132,6 +134,7 @@ def search(
     if team.leads:
         task.workdir.mkdir(parents=True, exist_ok=True)
         outcome.save(path)
+        remove_checkpoint(task.workdir / CHECKPOINT_FILE)
     team.wait()
     return outcome
 

@@ -40,9 +40,7 @@ def progressive_search(task: SearchTask, rules: Rules) -> SearchOutcome:
         search_stage(Steps(stage, rules, team, capturer), data, partial(journal.keep, stage), task.report)
         journal.finish(stage_outcome(stage, journal.done, team))
     last = journal.done[-1]
-    outcome = task.outcome(last.genotype, journal.done, journal.attempts)
-    journal.close()
-    return outcome
+    return task.outcome(last.genotype, journal.done, journal.attempts)
 
 
 def _obstacle(task: SearchTask, rules: Rules) -> str | None:

@@ -116,7 +116,7 @@ def similarity(first, second):
 
 @pytest.mark.parametrize(("second_order", "least"), [(False, 0.95), (True, 0.85)])
 def test_gradients_in_bfloat16_are_near_those_in_float32(proxy, second_order, least, monkeypatch):
-    """Without the float32 of its finite difference, the second order would be noise: a similarity of about 0."""
+    """Without the float32 of its finite difference, the second order would come to 0.5 here."""
     monkeypatch.setattr(Steps, "_update", lambda *_: None)  # leaves the gradients alone
     data = SearchData(proxy, RECIPE, 0, Team(CPU))
     held_out, training = (data.take(data.epoch(half, 0, 0)) for half in ("alphas", "weights"))
