@@ -7,19 +7,17 @@ of the P-DARTS search it stands beside. It is also an example of a search method
 from __future__ import annotations
 
 import random
-from functools import partial
 
 from nas.operations import SEARCH_SPACE
 from nas.search.data import SearchData
 from nas.search.journal import Journal
-from nas.search.loop import search_stage
 from nas.search.methods import register_method
 from nas.search.outcome import SearchOutcome
-from nas.search.progressive import stage_outcome
+from nas.search.progressive import run_stage
 from nas.search.recipe import SearchRecipe
 from nas.search.space import CELLS, EDGES
 from nas.search.stage import Stage
-from nas.search.steps import Rules, Steps
+from nas.search.steps import Rules
 from nas.search.task import SearchTask
 from nas.seeding import derive_seed
 
@@ -35,12 +33,8 @@ def search_random_space(task: SearchTask) -> SearchOutcome:
         last = recipe.stages - 1
         operations = random_operations(recipe.operations[last], task.seed)
         stage = Stage(last, operations, recipe, task.proxy.num_classes, task.seed, team.device)
-        journal.resume(stage)
-        search_stage(Steps(stage, Rules(), team), data, partial(journal.keep, stage), task.report)
-        journal.finish(stage_outcome(stage, [], team))
-    outcome = task.outcome(journal.done[-1].genotype, journal.done, journal.attempts)
-    journal.close()
-    return outcome
+        run_stage(task, Rules(), stage, data, journal)
+    return task.outcome(journal.done[-1].genotype, journal.done, journal.attempts)
 
 
 def random_operations(count: int, seed: int) -> dict[str, tuple[tuple[str, ...], ...]]:

@@ -25,7 +25,6 @@ def progressive_search(task: SearchTask, rules: Rules) -> SearchOutcome:
     team, recipe = task.team, task.recipe
     journal = Journal(task.workdir, task.identity, task.execution.checkpoint_seconds, team)
     data = SearchData(task.proxy, recipe, task.seed, team, task.execution.workers)
-    capturer = choose_capturer(team.device, task.execution.capture, _obstacle(task, rules))
     operations: OperationSets = full_space()
     for index in range(recipe.stages):
         if index > 0:
@@ -36,11 +35,18 @@ def progressive_search(task: SearchTask, rules: Rules) -> SearchOutcome:
         stage = Stage(index, operations, recipe, task.proxy.num_classes, task.seed, team.device)
         if index > 0 and recipe.carry_alphas:
             stage.architecture.carry_over(journal.done[-1].operations, journal.done[-1].alphas)
-        journal.resume(stage)
-        search_stage(Steps(stage, rules, team, capturer), data, partial(journal.keep, stage), task.report)
-        journal.finish(stage_outcome(stage, journal.done, team))
+        run_stage(task, rules, stage, data, journal)
     last = journal.done[-1]
     return task.outcome(last.genotype, journal.done, journal.attempts)
+
+
+def run_stage(task: SearchTask, rules: Rules, stage: Stage, data: SearchData, journal: Journal) -> None:
+    """Bring a new ``stage`` to where the journal left it, and from there to its outcome, which the journal keeps."""
+    journal.resume(stage)
+    capturer = choose_capturer(task.team.device, task.execution.capture, _obstacle(task, rules))
+    steps = Steps(stage, rules, task.team, capturer)
+    search_stage(steps, data, partial(journal.keep, stage), task.report)
+    journal.finish(_stage_outcome(stage, journal.done, task.team))
 
 
 def _obstacle(task: SearchTask, rules: Rules) -> str | None:
@@ -52,7 +58,7 @@ def _obstacle(task: SearchTask, rules: Rules) -> str | None:
     return None
 
 
-def stage_outcome(stage: Stage, done: list[StageOutcome], team: Team) -> StageOutcome:
+def _stage_outcome(stage: Stage, done: list[StageOutcome], team: Team) -> StageOutcome:
     """What the stage found and cost; time is that of the team's first process, memory that of its largest."""
     recipe, alphas, edges = stage.recipe, stage.architecture.values(), stage.architecture.edge_values()
     leading = leading_operations(stage.operations, alphas)
