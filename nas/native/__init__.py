@@ -98,7 +98,7 @@ def _compile(compiler: str, path: Path) -> str | None:
             done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
             if done.returncode:
                 return done.stderr.strip() or f"exit status {done.returncode}"
-            os.replace(made, path)  # two processes may both have made it: one of two equal files stays
+            made.replace(path)  # two processes may both have made it: one of two equal files stays
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -55,14 +55,13 @@ class Geometry(NamedTuple):
     dilation: int
 
 
-def supports(x: Tensor, weights: Sequence[Tensor]) -> bool:
-    """Whether the compiled code can convolve ``x`` with ``weights``, of which the last are 1x1 (groups * C, C, 1, 1)."""
+def supports(x: Tensor, weights: Iterable[Tensor]) -> bool:
+    """Whether the compiled code can convolve ``x`` with 1x1 ``weights`` (groups * C, C, 1, 1) after depthwise ones."""
     return (
         x.device.type == "cpu"
         and x.dtype in _NAMES
         and not torch.is_autocast_enabled("cpu")
-        and all(weight.dtype == x.dtype for weight in weights)
-        and weights[-1].shape[1] % 4 == 0
+        and all(weight.dtype == x.dtype and weight.shape[1] % 4 == 0 for weight in weights)
         and kernels() is not None
     )
 
@@ -73,8 +72,8 @@ def convolve(
     """Rectifier, depthwise and 1x1 convolution, and the sums (2, channels) of the output and its square if wanted.
 
     ``x`` goes through ``affine`` before the rectifier. The 1x1 convolution ``pointwise`` (groups * C, C, 1, 1) follows
-    the depthwise ``weights``, one tensor (some groups * C, 1, k, k) for each size of kernel. ``x`` has C channels, which
-    all groups read, or groups * C.
+    the depthwise ``weights``, one tensor (some groups * C, 1, k, k) for each size of kernel. ``x`` has C channels,
+    which all groups read, or groups * C.
     """
     height, width = (-(-side // geometry.stride) for side in x.shape[2:])
     out = _empty(x, (x.shape[0], pointwise.shape[0], height, width))
@@ -108,8 +107,8 @@ def convolve_backward(
 ) -> Gradients:
     """Gradients of :func:`convolve`, those ``wanted`` of x, weights and pointwise.
 
-    The gradient of ``out`` is ``grad * factors[0] + out * factors[1] + factors[2]`` by channel; that of ``x`` is the one
-    of what its ``affine`` made of it.
+    The gradient of ``out`` is ``grad * factors[0] + out * factors[1] + factors[2]`` by channel; that of ``x`` is the
+    one of what its ``affine`` made of it.
     """
     own = affine is not None
     grad_x = _empty(x, x.shape).zero_() if wanted[0] else None
@@ -147,7 +146,11 @@ def normalise_backward(
 ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
     """Factors for :func:`convolve_backward`, and the gradient (C,) of ``weight``; ``count`` 0: constant statistics."""
     channels = moments.shape[1]
-    factors = (torch.empty(channels, dtype=dtype), torch.empty(channels, dtype=dtype), torch.empty(channels, dtype=dtype))
+    factors = (
+        torch.empty(channels, dtype=dtype),
+        torch.empty(channels, dtype=dtype),
+        torch.empty(channels, dtype=dtype),
+    )
     dot = torch.empty(channels, dtype=torch.float64)
     numbers = (ctypes.c_int64(channels), ctypes.c_double(count))
     outputs = (*map(_at, factors), _at(dot))
@@ -185,9 +188,7 @@ def _parts(x: Tensor, weights: Sequence[Tensor], pointwise: Tensor) -> list[_Par
     return parts
 
 
-def _call(
-    x: Tensor, out: Tensor, part: _Part, pointwise: Tensor, geometry: Geometry, affine: Affine | None
-) -> _Call:
+def _call(x: Tensor, out: Tensor, part: _Part, pointwise: Tensor, geometry: Geometry, affine: Affine | None) -> _Call:
     """What forward and backward pass have in common."""
     images, x_channels, height, width = x.shape
     channels, (stride, dilation) = pointwise.shape[1], geometry
@@ -212,7 +213,7 @@ def _pixels(x: Tensor) -> tuple[ctypes.c_int64, ctypes.c_int64]:
 
 
 def _at(tensor: Tensor | None, position: int = 0) -> ctypes.c_void_p:
-    """The address of a value by its position in memory; for an image in channels_last, of a channel of the first pixel."""
+    """The address of a value by its position in memory; in channels_last, of a channel of the first pixel."""
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr() + position * tensor.element_size())
 
 

@@ -52,7 +52,7 @@ def chain(x: Tensor, links: Sequence[Link], scale: Tensor, norm: Norm) -> Tensor
 
 class _Chain(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, links: Sequence[Link], norm: Norm, *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, scale: Tensor, links: Sequence[Link], norm: Norm, *_weights: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         ctx.links = [_detached(link) for link in links]
         ctx.norm, ctx.affines, ctx.moments = norm, [None], []
@@ -77,8 +77,9 @@ class _Chain(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         tensors = ctx.saved_tensors
         wants_x, wants_scale, _, _, *wants = ctx.needs_input_grad
-        grad = grads[0].contiguous(memory_format=torch.channels_last)
-        sums, weight, dots = library.channel_sums(grad, tensors[-1]), ctx.weight, []
+        grad: Any = grads[0].contiguous(memory_format=torch.channels_last)
+        sums: Any = library.channel_sums(grad, tensors[-1])
+        weight, dots = ctx.weight, []
         found: list[Tensor | None] = []
         for number in reversed(range(len(ctx.links))):
             link, x, out = ctx.links[number], tensors[number], tensors[number + 1]
