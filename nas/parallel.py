@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor
 
 from nas.errors import NaswildError
 from nas.seeding import generator
 from nas.train_recipe import Execution
+
+# Gradients are summed where they lie, without a copy.
+DATA_PARALLEL: dict[str, Any] = {"gradient_as_bucket_view": True}
 
 
 def connect(execution: Execution, precision: str) -> Fabric:
@@ -22,8 +27,9 @@ def connect(execution: Execution, precision: str) -> Fabric:
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if world == 1:
         return Fabric(accelerator=accelerator, devices=1, precision=precision)
+    strategy = DDPStrategy(**DATA_PARALLEL)
     fabric = Fabric(
-        accelerator=accelerator, devices=local, num_nodes=world // local, strategy="ddp", precision=precision
+        accelerator=accelerator, devices=local, num_nodes=world // local, strategy=strategy, precision=precision
     )
     fabric.launch()
     return fabric

@@ -4,10 +4,11 @@
     python -m benchmarks.speed.train --networks cifar --rounds 9
     python -m benchmarks.speed.train --processes 2     # data parallelism over two processes with one thread each
 
-Plain is what PyTorch gives without asking: NCHW memory, its own depthwise convolutions, the optimiser that loops over
-tensors. The two take turns, and the processor's time is counted, so a busy machine slows both. With ``--processes`` the
-same step is timed with and without the exchange of gradients, in turns, all processes at once: the ratio is the
-efficiency, 1 being as many times the speed as there are processes.
+Plain is what PyTorch gives without asking: the network by its definition in NCHW memory, PyTorch's own depthwise
+convolutions, the optimiser that loops over tensors. The two take turns, and the processor's time is counted, so a busy
+machine slows both. With ``--processes`` three steps take turns: of one process while the others wait, of all processes
+without and with the exchange of gradients. The first over the last is the efficiency, 1 being as many times the images
+a second as there are processes; the second shows what is lost to the memory they share, the rest to the exchange.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ import torch
 from torch import distributed, multiprocessing, nn
 
 from nas.network import Stem, build_network
+from nas.parallel import DATA_PARALLEL
 from nas.quick import quicken
 from nas.train import classification_loss
 from nas.train_recipe import RetrainRecipe
@@ -64,13 +66,13 @@ class Contestant:
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), lr=0.01, momentum=0.9, weight_decay=3e-4, foreach=False, fused=not plain
         )
-        self.model: nn.Module = self.network
         self.pixels = torch.randn(setting.batch, 3, setting.size, setting.size).contiguous(memory_format=order)
         self.labels = torch.randint(setting.classes, (setting.batch,))
 
-    def step(self) -> None:
-        """Forward, backward, clip, update."""
-        loss, _, _ = classification_loss(self.model(self.pixels), self.labels, self.recipe)
+    def step(self, model: nn.Module | None = None) -> None:
+        """Forward (through ``model``, which wraps the network), backward, clip, update."""
+        model = model if model is not None else self.network
+        loss, _, _ = classification_loss(model(self.pixels), self.labels, self.recipe)
         (loss / len(self.labels)).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimizer.step()
@@ -78,7 +80,7 @@ class Contestant:
 
 
 def take_turns(
-    steps: dict[str, Callable[[], None]], rounds: int, clock: Callable[[], float], barrier: Callable[[], object]
+    steps: Mapping[str, Callable[[], None]], rounds: int, clock: Callable[[], float], barrier: Callable[[], object]
 ) -> dict[str, float]:
     """Median seconds of each of ``steps``, after one round of warming up."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
@@ -107,19 +109,22 @@ def measure_parallel(rank: int, processes: int, port: int, name: str, genotype: 
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", rank=rank, world_size=processes)
     contestant = Contestant(SETTINGS[name], genotype, plain=False)
-    contestant.model = parallel = nn.parallel.DistributedDataParallel(contestant.network)
+    parallel = nn.parallel.DistributedDataParallel(contestant.network, **DATA_PARALLEL)
 
     def alone() -> None:
-        with parallel.no_sync():
-            contestant.step()
+        contestant.step(contestant.network)
 
-    steps = {"alone": alone, "together": contestant.step}
+    def wait() -> None:
+        """What the other processes do while one is timed: they come to the next barrier."""
+
+    steps: dict[str, Callable[[], None]]
+    steps = {"one": alone if rank == 0 else wait, "apart": alone, "together": lambda: contestant.step(parallel)}
     seconds = take_turns(steps, rounds, time.perf_counter, barrier=distributed.barrier)
     if rank == 0:
-        efficiency = seconds["alone"] / seconds["together"]
+        one, apart, together = seconds.values()
         print(
-            f"{name:9} {processes} processes: {seconds['alone']:.3f} s without, {seconds['together']:.3f} s with the "
-            f"exchange of gradients   efficiency {efficiency:.2f}",
+            f"{name:9} one process {one:.3f} s; {processes} at once {apart:.3f} s, with the exchange of gradients "
+            f"{together:.3f} s   efficiency {one / together:.2f}",
             flush=True,
         )
     distributed.destroy_process_group()
