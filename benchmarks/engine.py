@@ -73,11 +73,14 @@ class _Running:
     process: BaseProcess
     channel: Connection
     lifeline: Connection  # our end; when we die the system closes it and the job ends itself
-    device: str | None
+    devices: str | None  # as CUDA_VISIBLE_DEVICES names them
 
 
 class LocalEngine:
-    """Runs up to ``slots`` jobs at once; each gets a graphics card of its own where there are any."""
+    """Runs up to ``slots`` jobs at once; each gets a graphics card of its own where there are any.
+
+    A job that several processes share counts as so many, and gets so many cards. With fewer slots it runs alone.
+    """
 
     def __init__(self, context: RunContext, slots: int, preload: Iterable[str] = ()) -> None:
         for variable in _THREAD_VARIABLES:
@@ -92,20 +95,20 @@ class LocalEngine:
     @property
     def free(self) -> int:
         """How many more jobs may be started now."""
-        return self._slots - len(self._running)
+        return max(0, self._slots - sum(running.job.processes for running in self._running))
 
     def start(self, job: Job) -> None:
         """Fork a process for ``job``."""
         channel, theirs = self._processes.Pipe(duplex=False)
         their_lifeline, lifeline = self._processes.Pipe(duplex=False)
-        device = self._free_device()
+        devices = self._free_devices(job.processes)
         process = self._processes.Process(
-            target=run_in_child, args=(job, self._context, theirs, their_lifeline, device, THREADS), name=job.name
+            target=run_in_child, args=(job, self._context, theirs, their_lifeline, devices, THREADS), name=job.name
         )
         process.start()
         theirs.close()
         their_lifeline.close()
-        self._running.append(_Running(job, process, channel, lifeline, device))
+        self._running.append(_Running(job, process, channel, lifeline, devices))
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The value of ``function(*arguments)``, or the error it raises, computed in a process of its own."""
@@ -142,11 +145,12 @@ class LocalEngine:
         for running in list(self._running):
             self._reap(running)
 
-    def _free_device(self) -> str | None:
+    def _free_devices(self, count: int) -> str | None:
+        """The ``count`` cards that the fewest jobs are on."""
         if not self._devices:
             return None
-        load = {device: sum(running.device == device for running in self._running) for device in self._devices}
-        return min(load, key=lambda device: load[device])
+        taken = [device for running in self._running for device in (running.devices or "").split(",")]
+        return ",".join(sorted(self._devices, key=taken.count)[:count])
 
     def _receive(self, running: _Running) -> list[Event]:
         """Read all messages that a job has sent; the end of its channel without a last word is a death."""

@@ -150,7 +150,8 @@ class _Planner:
         task = get_task(SEARCH)
         protocol = self._protocol(task, spec.protocol, (*where, SEARCH))
         data, made = self._data(spec.on, (*where, SEARCH, "on"))
-        key = _key(SEARCH, {"method": spec.method}, protocol, data, seed, {})
+        how = {"method": spec.method} | ({"processes": spec.processes} if spec.processes > 1 else {})
+        key = _key(SEARCH, how, protocol, data, seed, {})
         method = Subject(f"{spec.method}@{spec.on}", "searched", method=spec.method, search_seed=seed)
         other = (
             spec.cell != "final"
@@ -169,6 +170,7 @@ class _Planner:
             data=data,
             target=data.name,
             seed=seed,
+            processes=spec.processes,
             seconds=protocol.seconds or task.seconds,
         )
         identity = {"job": key} | ({"cell": spec.cell} if other else {})

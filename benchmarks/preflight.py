@@ -39,6 +39,7 @@ def find_missing(jobs: Sequence[Job], context: RunContext) -> list[str]:
             run_dir=context.run_dir,
             workdir=context.run_dir,
             options=job.options,
+            processes=job.processes,
         )
         try:
             found.update(dict.fromkeys(get_task(job.kind).missing(assignment)))

@@ -192,6 +192,8 @@ def make_assignment(job: Job, context: RunContext, report: Report) -> Assignment
         run_dir=context.run_dir,
         workdir=rundir.workdir(context.run_dir, job),
         options=job.options,
+        processes=job.processes,
+        protocol_hash=job.protocol.hash if job.protocol is not None else "",
         report=report,
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmarks.cli.options import Imports, RunDir, Seed, console
+from benchmarks.cli.searched import describe
 
 if TYPE_CHECKING:
     from benchmarks.store import Result
@@ -32,7 +33,13 @@ def search(
     ] = "digits",
     root: Root = None,
     seed: Seed = 0,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, help="Processes that share the search, each on a graphics card.")
+    ] = 1,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Copy the genotype file here.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw the trajectory here, as an SVG file.")
+    ] = None,
     run_dir: RunDir = None,
     imports: Imports = None,
 ) -> None:
@@ -42,11 +49,19 @@ def search(
 
     \b
     naswild search --method pdarts --protocol search-mini --out cell.json
-    naswild search --method pdarts --protocol search-cifar10 --proxy cifar10 --root ~/data
+    naswild search --method pdarts --protocol search-cifar10 --proxy cifar10 --root ~/data --plot search.svg
+    naswild search --method pdarts --protocol search-imagenet100 --proxy imagenet100 --root ~/imagenet --processes 8
     """
-    entry = {"search": {"method": method, "on": on, "seeds": [seed]}}
+    entry = {"search": {"method": method, "on": on, "seeds": [seed], "processes": processes}}
     suite = {"name": "search", "backbones": [entry], "protocols": {"search": protocol}, "data": _proxy(on, root)}
     result, folder = run_one(suite, run_dir, imports)
+    for line in describe(result, folder):
+        typer.echo(line)
+    if plot is not None:
+        from benchmarks.report.trajectory import save_trajectory
+
+        save_trajectory(result.details.get("stages", ()), plot)
+        typer.echo(plot)
     _leave(folder / result.artifacts["genotype"], out)
 
 

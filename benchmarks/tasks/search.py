@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.tasks.proxy import open_proxy, require_readable
@@ -39,22 +40,13 @@ class Search(Task):
 
             return [str(unknown("search method", str(method), method_names()))]
         require_readable(assignment.data)
-        return []
+        return _too_few_cards(assignment.processes)
 
     def run(self, assignment: Assignment) -> Outcome:
         """Search, or draw; the seed decides everything."""
         if assignment.subject.method == "random":
             return self._draw(assignment)
-        from nas.search import search
-
-        found = search(
-            str(assignment.subject.method),
-            open_proxy(assignment.data),
-            assignment.recipe,
-            seed=assignment.seed,
-            workdir=assignment.workdir,
-            report=assignment.report,
-        )
+        found = _search(assignment)
         plain = found.model_dump(mode="json")
         return self._leave(
             assignment,
@@ -68,7 +60,7 @@ class Search(Task):
             parameters=found.parameters,
             macs=found.macs,
             input_size=MOBILE_SIZE,
-            details={name: plain[name] for name in ("stages", "collapse", "within_budget")},
+            details={name: plain[name] for name in ("stages", "collapse", "within_budget", "classes", "parts")},
             cells=_cells(found),
         )
 
@@ -89,6 +81,32 @@ class Search(Task):
             artifacts["cells"] = path.with_suffix(".cells.json")
             atomic_write(artifacts["cells"], json.dumps(cells, indent=1).encode())
         return Outcome(metrics={}, genotype=genotype.to_dict(), artifacts=artifacts, **outcome)
+
+
+def _too_few_cards(processes: int) -> list[str]:
+    import torch
+
+    cards = torch.cuda.device_count()
+    if not 0 < cards < processes:
+        return []
+    return [f"a search in {processes} processes needs as many graphics cards; {cards} found: lower its processes"]
+
+
+def _search(assignment: Assignment) -> SearchOutcome:
+    """The search, in this process or in several that share it; its outcome is also in the job's ``search.json``."""
+    from nas.search import search, search_in_processes
+
+    method = str(assignment.subject.method)
+    options: dict[str, Any] = {
+        "seed": assignment.seed,
+        "workdir": assignment.workdir,
+        "report": assignment.report,
+        "protocol_hash": assignment.protocol_hash,
+    }
+    if assignment.processes == 1:
+        return search(method, open_proxy(assignment.data), assignment.recipe, **options)
+    load = partial(open_proxy, assignment.data)
+    return search_in_processes(method, load, assignment.recipe, processes=assignment.processes, **options)
 
 
 def _cells(found: SearchOutcome) -> dict[str, Any]:

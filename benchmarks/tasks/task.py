@@ -52,6 +52,8 @@ class Assignment:
     run_dir: Path
     workdir: Path  # jobs/<job>: checkpoints go here; a job that was killed finds them again
     options: Mapping[str, int | str] = field(default_factory=dict)
+    processes: int = 1  # that share the job, each on a device of its own
+    protocol_hash: str = ""
     report: Report = silent
 
 
