@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.native.library import Geometry, supports
+from nas.operations import alternate_pixels
 from nas.search.chain import Link, Norm, chain
 from nas.search.separable import pointwise_convolution, separable
 
@@ -142,17 +143,13 @@ class ReduceStack(nn.Module):
     def __init__(self, channels_in: int, channels: int, groups: int = 1) -> None:
         super().__init__()
         self.groups = groups
-        self.even = nn.Conv2d(channels_in, groups * (channels // 2), 1, stride=2, bias=False)
-        self.odd = nn.Conv2d(channels_in, groups * (channels - channels // 2), 1, stride=2, bias=False)
+        self.even = nn.Conv2d(channels_in, groups * (channels // 2), 1, bias=False)
+        self.odd = nn.Conv2d(channels_in, groups * (channels - channels // 2), 1, bias=False)
         self.norm = ScaledNorm(channels, groups)
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        shifted = x[:, :, 1:, 1:]
-        # An odd side has one row more at the even positions: a row of zeros brings both halves to the same size.
-        pad = (0, x.shape[3] % 2, 0, x.shape[2] % 2)
-        if any(pad):
-            shifted = functional.pad(shifted, pad)
-        even, odd = self.even(x), self.odd(shifted)
+        first, second = alternate_pixels(x)
+        even, odd = self.even(first), self.odd(second)
         if self.groups > 1:
             pairs = zip(even.chunk(self.groups, 1), odd.chunk(self.groups, 1))
             joined = torch.cat([half for pair in pairs for half in pair], dim=1)
