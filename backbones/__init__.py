@@ -1,6 +1,7 @@
 """A genotype and its weights as a feature pyramid, in the registries of timm, mmdetection and torchreid.
 
-Public face: :class:`CellBackbone`, :class:`TimmBackbone`, :func:`build_backbone`, :func:`load_network`.
+Public face: :class:`CellBackbone`, :class:`TimmBackbone`, :func:`build_backbone`, :func:`load_network`,
+:func:`save_weights`, :func:`for_inference`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backbones.build import build_backbone
     from backbones.cell_backbone import CellBackbone
+    from backbones.inference import for_inference
     from backbones.timm_backbone import TimmBackbone
     from backbones.weights import WeightsMetadata, load_network, save_weights
 
@@ -20,11 +22,20 @@ _HOME = {
     "TimmBackbone": "backbones.timm_backbone",
     "WeightsMetadata": "backbones.weights",
     "build_backbone": "backbones.build",
+    "for_inference": "backbones.inference",
     "load_network": "backbones.weights",
     "save_weights": "backbones.weights",
 }
 
-__all__ = ["CellBackbone", "TimmBackbone", "WeightsMetadata", "build_backbone", "load_network", "save_weights"]
+__all__ = [
+    "CellBackbone",
+    "TimmBackbone",
+    "WeightsMetadata",
+    "build_backbone",
+    "for_inference",
+    "load_network",
+    "save_weights",
+]
 
 
 def __getattr__(name: str) -> Any:

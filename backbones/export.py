@@ -23,6 +23,7 @@ from backbones.build import build_backbone
 from backbones.fold import fold
 from backbones.metadata import WeightsMetadata
 from backbones.pyramid import Pyramid
+from backbones.rewrite import is_network_of_cells, rewritten
 from backbones.timm_backbone import is_timm_name
 from backbones.weights import is_weights_file, load_network, read_metadata
 from nas import build_network
@@ -101,7 +102,7 @@ def export(
     network.eval()
     names = [f"stride{stride}" for stride in network.strides] if isinstance(network, Pyramid) else ["logits"]
     images = torch.randn(_CHECK_BATCH, *_image(metadata, input_size), generator=torch.Generator().manual_seed(0))
-    folded = _Tuple(fold(network)).eval()
+    folded = _Tuple(rewritten(network) if is_network_of_cells(network) else fold(network)).eval()
     write, read = _FORMATS[format]
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=Path(out).parent) as folder, torch.no_grad():

@@ -95,7 +95,7 @@ def test_names_without_a_file_export_too(tmp_path):
 
 def test_a_file_that_differs_is_not_kept(weights, tmp_path, monkeypatch):
     broken = lambda network: nn.Sequential(fold(network), nn.Tanh())  # noqa: E731
-    monkeypatch.setattr(export, "fold", broken)
+    monkeypatch.setattr(export, "rewritten", broken)
     with pytest.raises(NaswildError, match="not kept"):
         export.export(weights[0], "torchscript", tmp_path / "net.pt")
     assert list(tmp_path.iterdir()) == []
