@@ -30,8 +30,13 @@ def applies(operation: nn.Sequential, x: Tensor) -> bool:
         and x.device.type == "cpu"
         and channels % LANES == 0
         and all(_fits(layer) for layer in operation)
-        and library.supports(x, [layer.weight for layer in operation if isinstance(layer, nn.Conv2d)])
+        and library.supports(x, [layer.weight for layer in _convolutions(operation)[1::2]])
     )
+
+
+def _convolutions(operation: nn.Sequential) -> list[nn.Conv2d]:
+    """Depthwise and 1x1 in turn."""
+    return [layer for layer in operation if isinstance(layer, nn.Conv2d)]
 
 
 def _fits(layer: nn.Module) -> bool:
@@ -45,7 +50,7 @@ def separable(operation: nn.Sequential, x: Tensor) -> Tensor:
 
     It moves the running statistics as the layers would.
     """
-    convolutions = [layer for layer in operation if isinstance(layer, nn.Conv2d)]
+    convolutions = _convolutions(operation)
     norms = [layer for layer in operation if isinstance(layer, nn.BatchNorm2d)]
     weights: list[Tensor] = []
     for depthwise, pointwise, norm in zip(convolutions[::2], convolutions[1::2], norms, strict=True):
