@@ -94,8 +94,6 @@ def _too_few_cards(processes: int) -> list[str]:
 
 def _search(assignment: Assignment) -> SearchOutcome:
     """The search, in this process or in several that share it; its outcome is also in the job's ``search.json``."""
-    from nas.search import search, search_in_processes
-
     method = str(assignment.subject.method)
     options: dict[str, Any] = {
         "seed": assignment.seed,
@@ -104,7 +102,11 @@ def _search(assignment: Assignment) -> SearchOutcome:
         "protocol_hash": assignment.protocol_hash,
     }
     if assignment.processes == 1:
+        from nas.search import search
+
         return search(method, open_proxy(assignment.data), assignment.recipe, **options)
+    from nas.search import search_in_processes
+
     load = partial(open_proxy, assignment.data)
     return search_in_processes(method, load, assignment.recipe, processes=assignment.processes, **options)
 

@@ -42,9 +42,8 @@ def derive(
         exact: M is a constant: a cell with fewer skip-connects turns its strongest other ones into skip-connects.
         refinement: How a surplus goes: ``"at_once"`` keeps the M strongest of the topology, drops the rest and builds
             the cell again (the paper); ``"one_by_one"`` drops only the weakest and builds again (the official code).
-            Both end at the same cell: what comes in is never stronger than what went out.
-            Both lead to the same cell (but for ties): a skip-connect that comes in is never stronger than the one it
-            replaces.
+            Both end at the same cell (but for ties): a skip-connect that comes in is never stronger than the one that
+            it replaces.
         edge_weights: ``{"normal": 14 numbers, ...}`` multiplied to each edge's weights (PC-DARTS' edge normalisation).
 
     Raises:

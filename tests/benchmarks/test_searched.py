@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -167,6 +168,22 @@ def test_a_job_in_several_processes_gets_as_many_cards(tmp_path: Path, monkeypat
     assert engine.free == 1
     engine._running.append(_Running(job, nothing, nothing, nothing, "3,0"))
     assert engine.free == 0
+
+
+def test_the_task_spreads_the_search_over_its_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Called(Exception):
+        pass
+
+    def searching(method: str, load: Any, recipe: Any, **options: Any) -> None:
+        assert (method, recipe, options["processes"], options["protocol_hash"]) == ("pdarts", None, 2, "abc")
+        assert pickle.loads(pickle.dumps(load))().name == "digits"  # as a process of its own gets it
+        raise Called
+
+    monkeypatch.setattr("nas.search.launch.search_in_processes", searching)
+    subject, data = Subject("pdarts@digits", "searched", method="pdarts"), DataSource("digits", "v", proxy="digits")
+    assignment = Assignment("job", subject, None, data, 0, tmp_path, tmp_path, processes=2, protocol_hash="abc")
+    with pytest.raises(Called):
+        get_task("search").run(assignment)
 
 
 def test_more_processes_than_cards_are_said_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from torch import multiprocessing
 
 from nas.errors import NaswildError
 from nas.images import MemoryImages
-from nas.launch import train_in_processes
+from nas.launch import run_in_processes, train_in_processes
 from nas.parallel import plan_epoch
 from nas.progress import Progress
 from nas.proxies import Proxy
@@ -107,6 +109,37 @@ def test_failure_of_a_process_is_raised(tmp_path):
     options = {"processes": 2, "seed": 0, "workdir": tmp_path, "start_method": "fork"}
     with pytest.raises(NaswildError, match="no such data"):
         train_in_processes("pdarts_cifar10", broken, RECIPE, **options)
+
+
+def wait_for_ever(folder: Path, _) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(300)
+
+
+def is_gone(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks the system for the state of processes")
+def test_processes_end_with_the_program_that_started_them(tmp_path):
+    options = {"processes": 2, "start_method": "fork"}
+    fork = multiprocessing.get_context("fork")
+    program = fork.Process(target=run_in_processes, args=(partial(wait_for_ever, tmp_path),), kwargs=options)
+    program.start()
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    program.kill()
+    program.join()
+    started = [int(path.name) for path in tmp_path.iterdir()]
+    while not all(map(is_gone, started)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(started) == 2
+    assert all(map(is_gone, started))
 
 
 def test_two_processes_resume_to_the_same_bits(two_processes):
