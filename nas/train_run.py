@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -80,7 +81,7 @@ def open_run(
         sums=torch.zeros(3, dtype=torch.float64, device=fabric.device),
     )
     keeper = Keeper(fabric, state, workdir / "checkpoint.pt", execution)
-    model, optimizer = fabric.setup(torch.compile(network) if execution.compile else network, plain_optimizer)
+    model, optimizer = fabric.setup(_compiled(network) if execution.compile else network, plain_optimizer)
 
     def loader(images: Images) -> Loader:
         return Loader(images, proxy.image_size, proxy.mean, proxy.std, fabric.device, execution.workers)
@@ -102,6 +103,12 @@ def open_run(
         clock=clock,
         report=report,
     )
+
+
+def _compiled(network: nn.Module) -> nn.Module:
+    """``torch.compile`` that draws for drop path as the network itself does, not from a generator of its own."""
+    compiled: Any = torch.compile(network, options={"fallback_random": True})
+    return compiled
 
 
 def _sgd(network: nn.Module, recipe: RetrainRecipe) -> torch.optim.SGD:

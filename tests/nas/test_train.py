@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 
+from nas import train_run
 from nas.errors import NaswildError
 from nas.evaluate import evaluate_classifier
 from nas.images import MemoryImages, channel_statistics
@@ -66,7 +69,9 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor])
 
 @pytest.fixture(scope="module")
 def uninterrupted(proxy, tmp_path_factory):
-    return train(proxy, tmp_path_factory.mktemp("whole"))
+    """(weights, outcome, folder) of a run that is left in peace."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return *train(proxy, workdir), workdir
 
 
 @pytest.mark.parametrize("kills", [[1], [2], [3], [4], [2, 5], [6]])
@@ -225,6 +230,56 @@ def test_accumulated_parts_sum_to_the_gradient_of_the_whole_batch(proxy, tmp_pat
         train_classifier(network, proxy, recipe, seed=0, workdir=tmp_path / str(parts), execution=execution)
         results.append(network[1].weight.detach())
     torch.testing.assert_close(results[0], results[1], rtol=1e-5, atol=1e-7)
+
+
+def test_compiled_network_is_trained_and_stored_under_its_own_names(proxy, tmp_path, uninterrupted, monkeypatch):
+    """The graph alone is taken here, not the code made of it, which would take minutes: the result is the same."""
+    real, asked = torch.compile, []
+
+    def graph_only(module, **options):
+        asked.append(options)
+        return real(module, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", graph_only)
+    weights, _ = train(proxy, tmp_path, execution=Execution(compile=True))
+    assert asked[0] == {"options": {"fallback_random": True}}
+    torch.testing.assert_close(weights, dict(uninterrupted[0]), rtol=1e-3, atol=1e-4)
+    assert torch.load(tmp_path / "checkpoint.pt")["network"].keys() == weights.keys()
+
+
+def half_precision(growth: int = 2) -> Fabric:
+    """16-mixed on a CPU, with a scaler that doubles its scale after every ``growth`` steps."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=growth)
+    plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
+    return Fabric(accelerator="cpu", devices=1, plugins=[plugin])
+
+
+def test_gradient_scaler_is_part_of_the_checkpoint(proxy, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_run, "connect", lambda *_: half_precision())
+    recipe = TINY.model_copy(update={"precision": "16-mixed"})
+    whole, _ = train(proxy, tmp_path / "a", recipe)
+    with pytest.raises(Killed):
+        train(proxy, tmp_path / "b", recipe, report=kill_after(4), execution=EVERY_STEP)
+    assert torch.load(tmp_path / "b" / "checkpoint.pt")["scaler"]["scale"] == 32.0
+    weights, _ = train(proxy, tmp_path / "b", recipe)
+    assert torch.load(tmp_path / "b" / "checkpoint.pt")["scaler"]["scale"] == 64.0
+    assert_same(weights, whole)
+
+
+def test_lower_precision_keeps_the_weights_in_full(proxy, tmp_path, uninterrupted):
+    weights, outcome = train(proxy, tmp_path, TINY.model_copy(update={"precision": "bf16-mixed"}))
+    assert {value.dtype for value in weights.values() if value.is_floating_point()} == {torch.float32}
+    assert not torch.equal(weights["classifier.weight"], uninterrupted[0]["classifier.weight"])
+    assert outcome.history[-1]["train_loss"] == pytest.approx(uninterrupted[1].history[-1]["train_loss"], rel=0.2)
+
+
+def test_weights_are_averaged_only_where_the_recipe_says_so(proxy, tmp_path, uninterrupted):
+    assert RetrainRecipe().ema is None
+    assert torch.load(uninterrupted[2] / "checkpoint.pt")["average"] is None
+    averaged, _ = train(proxy, tmp_path, TINY.model_copy(update={"ema": 0.5}))
+    saved = torch.load(tmp_path / "checkpoint.pt")
+    assert_same(averaged, {name: value.contiguous() for name, value in saved["average"].items()})
+    assert_same({name: value.contiguous() for name, value in saved["network"].items()}, uninterrupted[0])
 
 
 def test_loss_that_is_not_a_number_stops_the_run(proxy, tmp_path):
