@@ -93,23 +93,31 @@ def test_captured_steps_equal_the_others(proxy, rules, accumulate):
         assert torch.equal(captured[0][name], value), name
 
 
-def test_steps_are_captured_again_when_the_dropout_changes(proxy):
-    graphs = Graphs()
-    finished(proxy, Rules(), graphs)
-    assert graphs.captures == 2 + 1  # the rate is another one in each epoch; the alphas rest in the first
-    graphs = Graphs()
-    finished(proxy, Rules(), graphs, recipe=RECIPE.model_copy(update={"skip_dropout": (0.0,)}))
-    assert graphs.captures == 1 + 1
+def captures(rules, **changes):
+    """How often the steps of three epochs, the last two of which search, are captured; nothing is computed."""
+    recipe = RECIPE.model_copy(update={"epochs": 3} | changes)
+    stage, graphs = Stage(0, full_space(), recipe, 3, 0, CPU), Graphs()
+    steps = Steps(stage, rules, Team(CPU), graphs)
+    steps._compute = lambda kind, _: Computed(torch.zeros(3), [torch.zeros_like(p) for p in steps.parameters[kind]])
+    batch = [(torch.zeros(8, 3, 8, 8), torch.zeros(8, dtype=torch.int64))]
+    for stage.epoch in range(3):
+        for stage.step in range(2):
+            if stage.epoch >= 1:
+                steps.alphas(batch, batch)
+            steps.weights(batch)
+    return graphs.captures
 
 
-def test_steps_are_captured_again_when_the_temperature_changes_and_is_used(proxy):
-    recipe = RECIPE.model_copy(update={"skip_dropout": (0.0,), "temperature": (2.0, 1.0)})
-    graphs = Graphs()
-    finished(proxy, Rules(sampling="gumbel_hard"), graphs, recipe=recipe)
-    assert graphs.captures == 2 + 1
-    graphs = Graphs()
-    finished(proxy, Rules(), graphs, recipe=recipe)
-    assert graphs.captures == 1 + 1
+def test_steps_are_captured_again_when_the_dropout_changes():
+    assert captures(Rules(), skip_dropout=(0.5,)) == 3 + 2  # weights in every epoch, alphas in the last two
+    assert captures(Rules(), skip_dropout=(0.5,), skip_dropout_decay="constant") == 1 + 1
+    assert captures(Rules(), skip_dropout=(0.0,)) == 1 + 1
+
+
+def test_steps_are_captured_again_when_the_temperature_changes_and_is_used():
+    changes = {"skip_dropout": (0.0,), "temperature": (2.0, 1.0)}
+    assert captures(Rules(sampling="gumbel_hard"), **changes) == 3 + 2
+    assert captures(Rules(), **changes) == 1 + 1
 
 
 class Summing:
