@@ -46,3 +46,4 @@ def __getattr__(name: str) -> Any:
 
 # `timm.create_model("pdarts_cifar10")` works after `import backbones`; needs torch and timm, nothing else.
 import_module("backbones.timm_models")
+import_module("backbones.baselines")

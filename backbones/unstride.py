@@ -39,7 +39,9 @@ def _run(network: nn.Module, channels: int) -> tuple[list[_Layer], list[Tensor]]
         if isinstance(output, Tensor) and output.ndim == 4:
             layers.append((layer, inputs[0].shape[-1], output.shape[-1]))
 
-    handles = [m.register_forward_hook(note) for m in network.modules() if _stride(m) == 2]
+    # Leaves only: a block's own ``stride`` may decide how it is wired (ShuffleNetV2), not what a layer skips.
+    leaves = (module for module in network.modules() if not any(True for _ in module.children()))
+    handles = [leaf.register_forward_hook(note) for leaf in leaves if _stride(leaf) == 2]
     try:
         features = probe(network, channels)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -108,6 +109,35 @@ def draw_cell(
     else:
         raise NaswildError(f"{path}: a drawing is an .svg or a .png file")
     typer.echo(path)
+
+
+@app.command("table")
+def table_of_cells(
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write it there instead.")] = None,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Also measure each network on this machine: some seconds each.")
+    ] = False,
+) -> None:
+    """Print every cell with its parameters, multiply-adds and published numbers as a Markdown table.
+
+    Examples:
+
+    \b
+    naswild zoo table
+    naswild zoo table --latency -o cells.md
+    """
+    from benchmarks.zoo_table import build_rows, markdown
+    from nas import zoo
+    from nas.files import atomic_write
+
+    names = zoo.names()
+    with typer.progressbar(length=len(names), label="cells", file=sys.stderr) as bar:
+        text = markdown(build_rows(names, latency, lambda _: bar.update(1)))
+    if out is None:
+        typer.echo(text)
+    else:
+        atomic_write(out, text.encode())
+        typer.echo(out)
 
 
 def _irregular(genotype: Genotype) -> bool:

@@ -26,6 +26,7 @@ COMMANDS = (
     "zoo list",
     "zoo show",
     "zoo draw",
+    "zoo table",
     "swap",
     "convert",
     "export",
