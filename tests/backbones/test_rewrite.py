@@ -153,7 +153,11 @@ def test_the_compiler_sees_weights_as_constants_and_no_autograd(monkeypatch):
     assert fast.num_classes == 5
 
 
+def test_compiled_for_real(in_a_process_of_its_own):
+    in_a_process_of_its_own(compile_for_real)
+
+
 @torch.no_grad()
-def test_compiled_for_real():
+def compile_for_real():
     network = with_statistics(nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU()))
     assert_same([for_inference(network, compiled=True)(image(16, 16))], [network(image(16, 16))])

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import resource
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -232,7 +233,11 @@ def test_accumulated_parts_sum_to_the_gradient_of_the_whole_batch(proxy, tmp_pat
     torch.testing.assert_close(results[0], results[1], rtol=1e-5, atol=1e-7)
 
 
-def test_compiled_network_is_trained_and_stored_under_its_own_names(proxy, tmp_path, monkeypatch):
+def test_compiled_network_is_trained_and_stored_under_its_own_names(proxy, tmp_path, in_a_process_of_its_own):
+    in_a_process_of_its_own(partial(train_compiled, proxy, tmp_path))
+
+
+def train_compiled(proxy, tmp_path):
     """The graph alone is taken here, not the code made of it, which would take minutes: the result is the same.
 
     No cutout: in a blanked square all pixels tie for the maximum of a pooling, and rounding would choose between them.
@@ -245,7 +250,7 @@ def test_compiled_network_is_trained_and_stored_under_its_own_names(proxy, tmp_p
         asked.append(options)
         return real(module, backend="eager")
 
-    monkeypatch.setattr(torch, "compile", graph_only)
+    torch.compile = graph_only  # in this process alone
     weights, _ = train(proxy, tmp_path, recipe, execution=Execution(compile=True))
     assert asked[0] == {"options": {"fallback_random": True}}
     torch.testing.assert_close(weights, dict(expected), rtol=1e-3, atol=1e-4)

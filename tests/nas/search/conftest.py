@@ -1,7 +1,5 @@
 """Supernets in pairs: the plain definition and ours with the same parameters, in double precision."""
 
-import multiprocessing
-
 import pytest
 import torch
 
@@ -90,20 +88,3 @@ def stage_operations(request):
         )
         for cell in CELLS
     }
-
-
-@pytest.fixture
-def in_a_process_of_its_own():
-    """Call a function in a forked process, and fail if it does.
-
-    For backward passes on the meta device: they start threads of the autograd engine, after which the tests that fork
-    could not run in this process.
-    """
-
-    def call(function):
-        child = multiprocessing.get_context("fork").Process(target=function)
-        child.start()
-        child.join(120)
-        assert child.exitcode == 0, "failed in its own process; its traceback is in the captured output"
-
-    return call

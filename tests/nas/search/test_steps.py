@@ -1,7 +1,6 @@
 """The steps of a search: they read nothing back, keep to their precision, and note how hard operations are pulled."""
 
 from contextlib import nullcontext
-from functools import partial
 
 import pytest
 import torch
@@ -44,13 +43,9 @@ def steps_of(rules, device=CPU, recipe=RECIPE):
 
 
 @pytest.mark.parametrize("rules", [Rules(), Rules(sampling="gumbel_hard"), Rules(sampling="gumbel", joint=True)])
-def test_a_step_reads_nothing_back_from_the_device(rules, monkeypatch, in_a_process_of_its_own):
+def test_a_step_reads_nothing_back_from_the_device(rules, monkeypatch):
     """On the meta device no number can be read: ``item``, ``tolist`` and a condition on a tensor are errors there."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # it does not know this device
-    in_a_process_of_its_own(partial(steps_on_meta, rules))
-
-
-def steps_on_meta(rules):
     meta = torch.device("meta")
     steps = steps_of(rules, meta)
     batch = [(torch.empty(8, 3, 8, 8, device=meta), torch.empty(8, dtype=torch.int64, device=meta))]

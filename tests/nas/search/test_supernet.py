@@ -157,7 +157,8 @@ def test_mixture_detach_carries_no_gradient():
     assert not any(value.requires_grad for value in [*mixture.weights.values(), *mixture.edges.values()])
 
 
-def backward_on_meta():
+def test_the_path_for_other_devices_has_the_shapes_of_the_one_for_cpus():
+    """On the meta device, which has no values: what a GPU takes must accept every shape of a whole network."""
     operations = full_space()
     network = Supernet(operations, channels=4, cells=3, num_classes=5, recipe=SearchRecipe()).to("meta")
     alphas = ArchitectureWeights(operations).to("meta")
@@ -165,11 +166,6 @@ def backward_on_meta():
     assert out.shape == (2, 5)
     gradients = torch.autograd.grad(out.sum(), [*alphas.parameters(), *network.parameters()], allow_unused=True)
     assert all(g is not None for g in gradients)
-
-
-def test_the_path_for_other_devices_has_the_shapes_of_the_one_for_cpus(in_a_process_of_its_own):
-    """On the meta device, which has no values: what a GPU takes must accept every shape of a whole network."""
-    in_a_process_of_its_own(backward_on_meta)
 
 
 def test_checkpointing_changes_nothing_but_memory():
