@@ -32,18 +32,21 @@ class DepthwiseConv2d(nn.Conv2d):
         super().__init__(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu":
-            return super().forward(x)
-        stride, dilation = self.stride[0], self.dilation[0]
-        if stride == dilation == 2:
-            x, stride, dilation = x[:, :, ::2, ::2], 1, 1
-        if not _slow(self.weight, x.shape[2:], stride, dilation):
-            return _convolve(x, self.weight, stride, dilation)
-        weight = self.weight
-        if torch.is_autocast_enabled("cpu"):  # autocast does not look into a Function
-            dtype = torch.get_autocast_dtype("cpu")
-            x, weight = x.to(dtype), weight.to(dtype)
-        return _Depthwise.apply(x, weight, stride, dilation)
+        return depthwise_convolution(x, self.weight, self.stride[0], self.dilation[0])
+
+
+def depthwise_convolution(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
+    """``x`` (N, C, H, W) by ``weight`` (C, 1, k, k), padded to keep the size at stride 1."""
+    if x.device.type != "cpu":
+        return _convolve(x, weight, stride, dilation)
+    if stride == dilation == 2:
+        x, stride, dilation = x[:, :, ::2, ::2], 1, 1
+    if not _slow(weight, x.shape[2:], stride, dilation):
+        return _convolve(x, weight, stride, dilation)
+    if torch.is_autocast_enabled("cpu"):  # autocast does not look into a Function
+        dtype = torch.get_autocast_dtype("cpu")
+        x, weight = x.to(dtype), weight.to(dtype)
+    return _Depthwise.apply(x, weight, stride, dilation)
 
 
 def could_be_depthwise(conv: nn.Conv2d) -> bool:

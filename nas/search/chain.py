@@ -42,7 +42,7 @@ class Norm:
 
 
 def chain(x: Tensor, links: Sequence[Link], scale: Tensor, norm: Norm) -> Tensor:
-    """``x`` (N, C, H, W) through rectifier, convolution and normalisation of each link, times ``scale`` (groups,).
+    """``x`` (N, C, H, W) through rectifier, convolution and normalisation of each link, times ``scale`` by channel.
 
     Returns (N, groups * C, H / stride, W / stride), channels_last.
     """
@@ -66,8 +66,7 @@ class _Chain(torch.autograd.Function):
             tensors.append(out)
             ctx.affines.append(affine)
             ctx.moments.append(moments)
-        ctx.channels = out.shape[1] // len(scale)
-        ctx.weight = scale.repeat_interleave(ctx.channels)
+        ctx.weight = scale.detach().contiguous()
         ctx.save_for_backward(*tensors)
         last = ctx.affines.pop()
         return library.scale_channels(out, Affine(last.scale * ctx.weight, last.shift * ctx.weight))
@@ -95,7 +94,7 @@ class _Chain(torch.autograd.Function):
             )
             found = [*gradients.weights, gradients.pointwise, *found]
             grad, sums, weight = gradients.x, gradients.sums, None
-        grad_scale = dots[0].view(-1, ctx.channels).sum(1).to(tensors[0].dtype) if wants_scale else None
+        grad_scale = dots[0].to(tensors[0].dtype) if wants_scale else None
         return grad, grad_scale, None, None, *found
 
 

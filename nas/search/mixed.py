@@ -19,9 +19,11 @@ POOLING = ("max_pool_3x3", "avg_pool_3x3")
 SKIP = "skip_connect"
 KERNEL = {"sep_conv_3x3": 3, "sep_conv_5x5": 5, "dil_conv_3x3": 3, "dil_conv_5x5": 5}
 
-# Mixing weights of one state's edges. For each kind of stack ("sep", "dil", "skip") a vector in the order of its blocks
-# of channels; for "shared" a matrix (edges, operations), zero where an edge lacks the operation.
+# Mixing weights of one state's edges. For each kind of stack ("sep", "dil", "skip") a vector with the weight of each
+# channel; for "shared" a matrix (edges, operations), zero where an edge lacks the operation.
 StateWeights = Mapping[str, Tensor]
+# Depthwise kernels of one state's stacks ("sep", "dil") for each layer; None: the compiled code reads the parameters.
+StateKernels = Mapping[str, Sequence[Tensor]]
 
 
 class Members:
@@ -53,11 +55,14 @@ class Members:
 
 
 class Routing:
-    """Sorts a cell's (14, k) mixing weights by state and kind, in one lookup that all cells of the same kind share."""
+    """Sorts a cell's (14, k) mixing weights by state, kind and channel, in one lookup for all cells of a width.
 
-    def __init__(self, operations: Sequence[Sequence[str]], reduction: bool) -> None:
+    ``index`` holds the positions to look up among the weights and a zero that is appended to them.
+    """
+
+    def __init__(self, operations: Sequence[Sequence[str]], reduction: bool, channels: int) -> None:
         width = len(operations[0])
-        nowhere = len(operations) * width  # the position of a zero that is appended to the weights
+        nowhere = len(operations) * width
         self.index: list[int] = []
         self.layout: list[dict[str, tuple[int, ...]]] = []
         for state in range(EDGES[-1].node):
@@ -66,10 +71,12 @@ class Routing:
             shapes: dict[str, tuple[int, ...]] = {}
             for kind, names in members.kinds.items():
                 blocks = members.blocks(kind)
-                shapes[kind] = (members.count, len(names)) if kind == "shared" else (len(blocks),)
+                copies = 1 if kind == "shared" else channels
+                shapes[kind] = (members.count, len(names)) if kind == "shared" else (len(blocks) * channels,)
                 for local, name in blocks:
                     present = operations[edges[local]]
-                    self.index.append(edges[local] * width + present.index(name) if name in present else nowhere)
+                    place = edges[local] * width + present.index(name) if name in present else nowhere
+                    self.index += [place] * copies
             self.layout.append(shapes)
 
     def split(self, weights: Tensor, index: Tensor) -> list[StateWeights]:
@@ -112,14 +119,18 @@ class StateEdges(nn.Module):
             self.stacks["skip"] = ReduceStack(channels, channels, len(self.members.edges[SKIP]))
         self.norms = nn.ModuleDict({name: ScaledNorm(channels) for name in POOLING if name in self.members.edges})
 
-    def forward(self, x: Tensor, weights: StateWeights) -> list[list[Tensor]]:
+    def forward(self, x: Tensor, weights: StateWeights, kernels: StateKernels | None) -> list[list[Tensor]]:
         """``x`` (N, C, H, W) -> for each edge the terms that add up to its mixed operation."""
         terms: list[list[Tensor]] = [[] for _ in range(self.members.count)]
-        if self.stacks:
-            active = functional.relu(x)
-            for kind, stack in self.stacks.items():
-                out = stack(active, weights[kind])
-                self._distribute([self._drop(out)] if kind == "skip" else out, kind, terms)
+        strided = "skip" in self.stacks
+        active = functional.relu(x) if strided or (self.stacks and kernels is not None) else x
+        for kind, stack in self.stacks.items():
+            if isinstance(stack, SeparableStack):
+                scale = weights[kind]
+                out = stack.compiled(active, scale) if kernels is None else stack(active, scale, kernels[kind])
+                self._distribute(out, kind, terms)
+            else:
+                self._distribute([self._drop(stack(active, weights[kind]))], kind, terms)
         identity = self.stride == 1 and SKIP in self.members.edges
         if identity and self._drops:
             self._distribute([self._dropped_identities(x, weights["skip"])], "skip", terms)
@@ -144,8 +155,8 @@ class StateEdges(nn.Module):
 
     def _dropped_identities(self, x: Tensor, weights: Tensor) -> Tensor:
         """The input once per edge, each with a mask of its own: (N, edges * C, H, W)."""
-        dropped = self._drop(torch.cat([x] * len(weights), dim=1))
-        return dropped * weights[:, None].expand(-1, x.shape[1]).reshape(1, -1, 1, 1)
+        dropped = self._drop(torch.cat([x] * (len(weights) // x.shape[1]), dim=1))
+        return dropped * weights.view(1, -1, 1, 1)
 
     def _share(self, x: Tensor, identity: bool, weights: Tensor, terms: list[list[Tensor]]) -> None:
         """What is the same for all edges is computed once and weighted: (edges, operations) x (operations, values)."""

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nas.native.library import supports
 from nas.recompute import recompute
 from nas.search.architecture import Mixture
-from nas.search.mixed import Routing, StateEdges, StateWeights, stride_of
+from nas.search.kernels import SharedKernels
+from nas.search.mixed import Routing, StateEdges, StateKernels, StateWeights, stride_of
 from nas.search.recipe import SearchRecipe
-from nas.search.space import CELLS, CONCAT, EDGES, OperationSets, edges_out_of
-from nas.search.stacks import ReduceStack, SkipDropout, Squeeze
+from nas.search.space import CONCAT, EDGES, OperationSets, edges_out_of
+from nas.search.stacks import ReduceStack, SeparableStack, SkipDropout, Squeeze
 
 STEM_MULTIPLIER = 3
 
@@ -39,6 +41,8 @@ class SearchCell(nn.Module):
     ) -> None:
         super().__init__()
         self.partial, self.reduction = recipe.partial, reduction
+        self.width = channels // recipe.partial  # channels that the operations see
+        self.routing = f"{'reduce' if reduction else 'normal'}_{self.width}"
         first = ReduceStack if halve_first else Squeeze
         self.preprocess0 = first(channels_in[0], channels)
         self.preprocess1 = Squeeze(channels_in[1], channels)
@@ -51,18 +55,24 @@ class SearchCell(nn.Module):
             self.states.append(StateEdges(names, channels // recipe.partial, stride, dropout))
 
     def forward(
-        self, previous: Tensor, current: Tensor, weights: list[StateWeights], edges: Tensor | None = None
+        self,
+        previous: Tensor,
+        current: Tensor,
+        weights: Sequence[StateWeights],
+        edges: Tensor | None = None,
+        kernels: Sequence[StateKernels] | None = None,
     ) -> Tensor:
         """``previous`` and ``current``, both after the ReLU, are (N, C, H, W); returns the cell before its ReLU.
 
-        ``edges`` (14,) weights the channels that bypass the operations.
+        ``edges`` (14,) weights the channels that bypass the operations. ``kernels`` are those of each state; None where
+        compiled code computes the stacks.
         """
         incoming: list[list[Tensor]] = [[] for _ in range(CONCAT[-1] + 1)]
         bypassing: list[list[Tensor]] = [[] for _ in incoming]
         states = [self.preprocess0(previous), self.preprocess1(current)]
         for state, module in enumerate(self.states):
             if state >= CONCAT[0]:
-                states.append(self._node(incoming[state], bypassing[state]))
+                states.append(self._node(incoming[state], bypassing[state], kernels is None))
             x = states[state]
             if self.partial > 1:
                 width = x.shape[1] // self.partial
@@ -71,23 +81,26 @@ class SearchCell(nn.Module):
                     around = functional.max_pool2d(around, 2, 2, ceil_mode=True)
                 for edge in edges_out_of(state):
                     bypassing[EDGES[edge].node].append(around if edges is None else around * edges[edge])
-            for edge, terms in zip(edges_out_of(state), module(x, weights[state])):
+            own = None if kernels is None else kernels[state]
+            for edge, terms in zip(edges_out_of(state), module(x, weights[state], own)):
                 incoming[EDGES[edge].node] += terms
-        states.append(self._node(incoming[-1], bypassing[-1]))
+        states.append(self._node(incoming[-1], bypassing[-1], kernels is None))
         return torch.cat(states[CONCAT[0] :], dim=1)
 
-    def _node(self, mixed: list[Tensor], bypassing: list[Tensor]) -> Tensor:
-        out = _sum(mixed)
+    def _node(self, mixed: list[Tensor], bypassing: list[Tensor], one_by_one: bool) -> Tensor:
+        out = _sum(mixed, one_by_one)
         if self.partial == 1:
             return out
-        out = torch.cat([out, _sum(bypassing)], dim=1)
+        out = torch.cat([out, _sum(bypassing, one_by_one)], dim=1)
         return functional.channel_shuffle(out, self.partial)
 
 
-def _sum(terms: list[Tensor]) -> Tensor:
-    """Sum in place of the first partial sum: no tensor is kept for the backward pass of an addition."""
+def _sum(terms: list[Tensor], one_by_one: bool) -> Tensor:
+    """The sum in two launches, or ``one_by_one`` in place of the first partial sum, which holds the least memory."""
     if len(terms) == 1:
         return terms[0]
+    if not one_by_one:
+        return torch.stack([term.permute(0, 2, 3, 1) for term in terms]).sum(0).permute(0, 3, 1, 2)
     total = terms[0] + terms[1]
     for term in terms[2:]:
         total += term
@@ -111,9 +124,6 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         self.checkpointing = recipe.checkpointing
-        self.routing = {cell: Routing(operations[cell], reduction=cell == "reduce") for cell in CELLS}
-        for cell in CELLS:
-            self.register_buffer(f"{cell}_index", torch.tensor(self.routing[cell].index), persistent=False)
         self.stem, width = _build_stem(recipe.stem, channels)
         reductions = {cells // 3, 2 * cells // 3}
         self.cells = nn.ModuleList()
@@ -125,25 +135,54 @@ class Supernet(nn.Module):
             self.cells.append(SearchCell(names, widths, channels, reduction, halve_first, recipe))
             widths, halve_first = (widths[1], channels * len(CONCAT)), reduction
         self.classifier = nn.Linear(widths[1], num_classes)
+        self.routing: dict[str, Routing] = {}
+        for cell in self.cells:
+            self._add_routing(cell, operations)
+        self.shared_kernels = SharedKernels(self._stacks())
         self.to(memory_format=torch.channels_last)
+
+    def _add_routing(self, cell: nn.Module, operations: OperationSets) -> None:
+        assert isinstance(cell, SearchCell)
+        if cell.routing not in self.routing:
+            kind = "reduce" if cell.reduction else "normal"
+            self.routing[cell.routing] = Routing(operations[kind], cell.reduction, cell.width)
+            index = torch.tensor(self.routing[cell.routing].index)
+            self.register_buffer(f"{cell.routing}_index", index, persistent=False)
+
+    def _stacks(self) -> list[SeparableStack]:
+        return [module for module in self.cells.modules() if isinstance(module, SeparableStack)]
 
     def forward(self, images: Tensor, mixture: Mixture) -> Tensor:
         """``images`` (N, 3, H, W), normalised -> logits (N, classes)."""
         images = images.contiguous(memory_format=torch.channels_last)
         weights = {
-            cell: self.routing[cell].split(mixture.weights[cell], self.get_buffer(f"{cell}_index")) for cell in CELLS
+            name: routing.split(mixture.weights[name.split("_")[0]], self.get_buffer(f"{name}_index"))
+            for name, routing in self.routing.items()
         }
         # Every cell begins with a ReLU of its inputs, and each output is read by two cells: it is done once, in place.
         previous = current = functional.relu(self.stem(images), inplace=True)
-        for cell in self.cells:
-            kind = "reduce" if cell.reduction else "normal"
-            edges = None if mixture.edges is None else mixture.edges[kind]
-            inputs = (previous, current, weights[kind], edges)
+        for cell, kernels in zip(self.cells, self._kernels(current)):
+            edges = None if mixture.edges is None else mixture.edges["reduce" if cell.reduction else "normal"]
+            inputs = (previous, current, weights[cell.routing], edges, kernels)
             again = self.checkpointing and torch.is_grad_enabled()
             previous, current = current, recompute(cell, *inputs) if again else cell(*inputs)
             if cell is not self.cells[-1]:
                 current = functional.relu(current, inplace=True)
         return self.classifier(current.mean(dim=(2, 3)))
+
+    def _kernels(self, x: Tensor) -> list[list[StateKernels] | None]:
+        """Each cell's kernels by state and kind of stack; None where compiled code computes the stacks."""
+        stacks = self._stacks()
+        if supports(x, [weight for stack in stacks for weight in stack.pointwise]):
+            return [None for _ in self.cells]
+        joined = dict(zip(stacks, self.shared_kernels()))
+        return [
+            [
+                {kind: joined[stack] for kind, stack in state.stacks.items() if isinstance(stack, SeparableStack)}
+                for state in cell.states
+            ]
+            for cell in self.cells
+        ]
 
     def set_skip_dropout(self, rate: float) -> None:
         """Rate of the dropout after skip-connects, for every cell."""

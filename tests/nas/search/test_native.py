@@ -40,7 +40,7 @@ def plain(x, weights, scale, running, geometries, training):
         joined = functional.conv2d(torch.cat(out, 1), pointwise, groups=len(pointwise) // pointwise.shape[1])
         joined = functional.batch_norm(joined, *running[number], training=training)
         spread = joined.split([kernel.shape[0] for kernel in kernels], dim=1)
-    return joined * scale.repeat_interleave(joined.shape[1] // len(scale)).view(1, -1, 1, 1)
+    return joined * scale.view(1, -1, 1, 1)
 
 
 def both(dtype, channels=4, kernels=(3, 5), stride=1, dilation=1, repeats=2, training=True, size=9):
@@ -49,7 +49,7 @@ def both(dtype, channels=4, kernels=(3, 5), stride=1, dilation=1, repeats=2, tra
     weights = parts(channels, kernels, repeats, dtype)
     width = len(weights[0][1])
     x = torch.randn(3, channels, size, size, generator=torch.Generator().manual_seed(1), dtype=dtype)
-    scale = torch.rand(width // channels, generator=torch.Generator().manual_seed(2), dtype=dtype)
+    scale = torch.rand(width, generator=torch.Generator().manual_seed(2), dtype=dtype)
     found = []
     for compiled in (False, True):
         leaves = [x.clone(), scale.clone(), *(w.clone() for kernels_, p in weights for w in (*kernels_, p))]
