@@ -126,7 +126,8 @@ class _Launches(TorchDispatchMode):
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if not (func.is_view or "empty" in func.name() or func.name().startswith("aten::detach")):
+        name = func.name()
+        if not (func.is_view or "empty" in name or name.startswith(("aten::detach", "aten::_unsafe_view"))):
             self.count += 1
         return func(*args, **(kwargs or {}))
 

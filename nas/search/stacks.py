@@ -8,7 +8,7 @@ costs nothing, and the gradient of that scale is the gradient of the mixing weig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -38,96 +38,98 @@ class ScaledNorm(nn.BatchNorm2d):
 
 
 class SeparableStack(nn.Module):
-    """The separable convolutions of a state's edges: DARTS' sep_conv (applied twice) or dil_conv (once).
+    """The separable convolutions of some edges: DARTS' sep_conv (applied twice) or dil_conv (once).
 
-    ``groups[i]`` edges have the kernel ``kernels[i]``. The weighted outputs of the edges come in the order of the first
-    kernel's edges, then the second's, as a list of pieces (N, some edges * C, H / stride, W / stride); ``scale``
-    (sum(groups) * C,) holds the mixing weights in the same order, once for each channel.
+    ``edges[k]`` lists, for each state that edges leave, those whose kernel is ``k``. The weighted outputs come in that
+    order, as a list of pieces (N, some edges * C, H / stride, W / stride); ``scale`` (edges * C,) holds the mixing
+    weights in the same order, once for each channel.
     """
 
     def __init__(
-        self, channels: int, kernels: Sequence[int], groups: Sequence[int], stride: int, dilation: int, repeats: int
+        self, channels: int, edges: Mapping[int, Sequence[Sequence[int]]], stride: int, dilation: int, repeats: int
     ) -> None:
         super().__init__()
-        self.channels, self.groups, self.dilation = channels, tuple(groups), dilation
+        self.channels, self.dilation = channels, dilation
         self.strides = [stride] + [1] * (repeats - 1)
-        width = channels * sum(groups)
-        self.depthwise = nn.ModuleList(_depthwise_weights(channels, kernels, groups) for _ in self.strides)
+        self.counts = [[len(of_state) for of_state in by_state] for by_state in edges.values()]
+        self.groups = sum(map(sum, self.counts))
+        width = channels * self.groups
+        self.depthwise = nn.ModuleList(
+            nn.ParameterList(_depthwise_weight(channels * sum(count), k) for k, count in zip(edges, self.counts))
+            for _ in self.strides
+        )
         self.pointwise = nn.ParameterList(
-            nn.Conv2d(width, width, 1, groups=sum(groups), bias=False).weight for _ in self.strides
+            nn.Conv2d(width, width, 1, groups=self.groups, bias=False).weight for _ in self.strides
         )
         self.norms = nn.ModuleList(ScaledNorm(width) for _ in self.strides)
+        sources = [source for count in self.counts for source, number in enumerate(count) for _ in range(number)]
+        self.register_buffer("source", torch.tensor(sources), persistent=False)
 
     def forward(self, x: Tensor, scale: Tensor, kernels: Sequence[Tensor]) -> list[Tensor]:
-        """``x`` (N, C, H, W) is the state after the ReLU, ``kernels`` (groups * C, 1, k, k) all edges', by layer."""
-        groups = sum(self.groups)
-        # Every edge reads a copy of the state.
-        x = x.permute(0, 2, 3, 1).unsqueeze(3).expand(-1, -1, -1, groups, -1).flatten(3).permute(0, 3, 1, 2)
+        """``x`` (N, states * C, H, W) after the ReLU, ``kernels`` (edges * C, 1, k, k) by layer."""
+        x = self._spread(x)
         last = len(self.strides) - 1
         for layer, (stride, kernel, pointwise) in enumerate(zip(self.strides, kernels, self.pointwise)):
             x = depthwise_convolution(x, kernel, stride, self.dilation)
-            x = functional.conv2d(x, pointwise, groups=groups)
+            x = functional.conv2d(x, pointwise, groups=self.groups)
             x = self.norms[layer](x, scale if layer == last else None)
             x = x if layer == last else functional.relu(x, inplace=True)
         return [x]
 
-    def compiled(self, x: Tensor, scale: Tensor) -> list[Tensor]:
-        """The same on compiled kernels, which apply the ReLU to ``x`` themselves."""
-        pieces = self._pieces(x)
-        widths = [sum(piece) * self.channels for piece in pieces]
+    def _spread(self, x: Tensor) -> Tensor:
+        """For every edge a copy of the state that it reads."""
+        pixels = x.permute(0, 2, 3, 1).unflatten(3, (-1, self.channels))
+        if pixels.shape[3] == 1:
+            pixels = pixels.expand(-1, -1, -1, self.groups, -1)
+        else:
+            pixels = pixels.index_select(3, self.get_buffer("source"))
+        return pixels.flatten(3).permute(0, 3, 1, 2)
+
+    def compiled(self, states: Sequence[Tensor], scale: Tensor) -> list[Tensor]:
+        """The same on compiled kernels, which apply the ReLU to ``states`` (N, C, H, W) themselves."""
+        pieces = self._pieces(states[0])
+        widths = [number * self.channels for _, _, number in pieces]
         pointwise = [weight.split(widths) for weight in self.pointwise]
         kernels = [self._split_kernels(layer, pieces) for layer in range(len(self.strides))]
+        norm = self.norms[0]
+        assert isinstance(norm, ScaledNorm)
+        rules = Norm(norm.training, norm.eps, norm.momentum or 0.0)
         outputs, first = [], 0
         for number, (width, weights) in enumerate(zip(widths, scale.split(widths))):
             links = [
-                Link(kernels[layer][number], pointwise[layer][number], Geometry(stride, self.dilation), running)
+                Link([kernels[layer][number]], pointwise[layer][number], Geometry(stride, self.dilation), running)
                 for layer, (stride, running) in enumerate(zip(self.strides, self._statistics(first, width)))
             ]
-            norm = self.norms[0]
-            assert isinstance(norm, ScaledNorm)
-            outputs.append(chain(x, links, weights, Norm(norm.training, norm.eps, norm.momentum or 0.0)))
+            outputs.append(chain(states[pieces[number][1]], links, weights, rules))
             first += width
         return outputs
 
     def _statistics(self, first: int, width: int) -> list[tuple[Tensor, Tensor]]:
         """Running mean and variance of ``width`` channels from ``first`` on, for each layer."""
+        running = [(norm.get_buffer("running_mean"), norm.get_buffer("running_var")) for norm in self.norms]
+        return [(mean.narrow(0, first, width), variance.narrow(0, first, width)) for mean, variance in running]
+
+    def _pieces(self, x: Tensor) -> list[tuple[int, int, int]]:
+        """What is computed at once: number of the kernel, number of the state, how many edges."""
+        at_once = max(PIECE_BYTES // (x.numel() // self.strides[0] ** 2 * x.element_size()), 1)
         return [
-            (
-                norm.get_buffer("running_mean").narrow(0, first, width),
-                norm.get_buffer("running_var").narrow(0, first, width),
-            )
-            for norm in self.norms
+            (kernel, state, min(at_once, number - start))
+            for kernel, count in enumerate(self.counts)
+            for state, number in enumerate(count)
+            for start in range(0, number, at_once)
         ]
 
-    def _pieces(self, x: Tensor) -> list[tuple[int, ...]]:
-        """How many edges of each kernel every piece holds."""
-        size = x.numel() // self.strides[0] ** 2 * x.element_size()
-        at_once = max(PIECE_BYTES // size, 1)
-        if sum(self.groups) <= at_once:
-            return [self.groups]
-        pieces = []
-        for kernel, groups in enumerate(self.groups):
-            for start in range(0, groups, at_once):
-                piece = [0] * len(self.groups)
-                piece[kernel] = min(at_once, groups - start)
-                pieces.append(tuple(piece))
-        return pieces
-
-    def _split_kernels(self, layer: int, pieces: Sequence[Sequence[int]]) -> list[list[Tensor]]:
-        """The depthwise weights of each piece, one tensor per kernel that it has."""
-        weights: list[Tensor] = list(self.depthwise[layer].parameters())
-        split = [
-            weight.split([piece[kernel] * self.channels for piece in pieces]) for kernel, weight in enumerate(weights)
-        ]
-        return [[parts[number] for parts in split if len(parts[number])] for number in range(len(pieces))]
+    def _split_kernels(self, layer: int, pieces: Sequence[tuple[int, int, int]]) -> list[Tensor]:
+        """The depthwise weights of each piece."""
+        split: list[Tensor] = []
+        for kernel, weight in enumerate(self.depthwise[layer].parameters()):
+            split += weight.split([number * self.channels for own, _, number in pieces if own == kernel])
+        return split
 
 
-def _depthwise_weights(channels: int, kernels: Sequence[int], groups: Sequence[int]) -> nn.ParameterList:
-    """One (groups * C, 1, k, k) tensor per kernel, initialised as :class:`torch.nn.Conv2d`."""
-    widths = [channels * count for count in groups]
-    return nn.ParameterList(
-        nn.Conv2d(width, width, kernel, groups=width, bias=False).weight for kernel, width in zip(kernels, widths)
-    )
+def _depthwise_weight(channels: int, kernel: int) -> Tensor:
+    """(C, 1, k, k), initialised as :class:`torch.nn.Conv2d`."""
+    return nn.Conv2d(channels, channels, kernel, groups=channels, bias=False).weight
 
 
 class ReduceStack(nn.Module):

@@ -16,8 +16,9 @@ from nas.native.library import supports
 from nas.recompute import recompute
 from nas.search.architecture import Mixture
 from nas.search.kernels import SharedKernels
-from nas.search.mixed import Routing, StateEdges, StateKernels, StateWeights, stride_of
+from nas.search.mixed import Kernels, MixedEdges, Weights
 from nas.search.recipe import SearchRecipe
+from nas.search.routing import SOURCES, Routing, members_of
 from nas.search.space import CONCAT, EDGES, OperationSets, edges_out_of
 from nas.search.stacks import ReduceStack, SeparableStack, SkipDropout, Squeeze
 
@@ -47,45 +48,52 @@ class SearchCell(nn.Module):
         self.preprocess0 = first(channels_in[0], channels)
         self.preprocess1 = Squeeze(channels_in[1], channels)
         self.dropout = SkipDropout()
-        self.states = nn.ModuleList()
-        for state in range(CONCAT[-1]):
-            stride = stride_of(state, reduction)
-            dropout = self.dropout if stride == 1 or recipe.skip_dropout_on == "all" else None
-            names = [operations[edge] for edge in edges_out_of(state)]
-            self.states.append(StateEdges(names, channels // recipe.partial, stride, dropout))
+        self.mixed = nn.ModuleList()
+        for members in members_of(operations, reduction):
+            dropout = self.dropout if members.stride == 1 or recipe.skip_dropout_on == "all" else None
+            self.mixed.append(MixedEdges(members, self.width, dropout))
 
     def forward(
         self,
         previous: Tensor,
         current: Tensor,
-        weights: Sequence[StateWeights],
+        weights: Sequence[Weights],
         edges: Tensor | None = None,
-        kernels: Sequence[StateKernels] | None = None,
+        kernels: Sequence[Kernels] | None = None,
     ) -> Tensor:
         """``previous`` and ``current``, both after the ReLU, are (N, C, H, W); returns the cell before its ReLU.
 
-        ``edges`` (14,) weights the channels that bypass the operations. ``kernels`` are those of each state; None where
-        compiled code computes the stacks.
+        ``weights`` and ``kernels`` (None where compiled code computes the stacks) are those of each of ``SOURCES``;
+        ``edges`` (14,) weights the channels that bypass the operations.
         """
         incoming: list[list[Tensor]] = [[] for _ in range(CONCAT[-1] + 1)]
         bypassing: list[list[Tensor]] = [[] for _ in incoming]
         states = [self.preprocess0(previous), self.preprocess1(current)]
-        for state, module in enumerate(self.states):
-            if state >= CONCAT[0]:
-                states.append(self._node(incoming[state], bypassing[state], kernels is None))
-            x = states[state]
+        for number, (sources, mixed) in enumerate(zip(SOURCES, self.edge_groups())):
+            if sources[0] >= CONCAT[0]:
+                states.append(self._node(incoming[sources[0]], bypassing[sources[0]], kernels is None))
+            inputs = [states[state] if self.partial == 1 else states[state][:, : self.width] for state in sources]
             if self.partial > 1:
-                width = x.shape[1] // self.partial
-                x, around = x[:, :width], x[:, width:]
-                if module.stride == 2:
-                    around = functional.max_pool2d(around, 2, 2, ceil_mode=True)
-                for edge in edges_out_of(state):
-                    bypassing[EDGES[edge].node].append(around if edges is None else around * edges[edge])
-            own = None if kernels is None else kernels[state]
-            for edge, terms in zip(edges_out_of(state), module(x, weights[state], own)):
+                for state in sources:
+                    self._bypass(states[state][:, self.width :], state, mixed.stride, edges, bypassing)
+            own = None if kernels is None else kernels[number]
+            for edge, terms in zip(mixed.members.edges, mixed(inputs, weights[number], own)):
                 incoming[EDGES[edge].node] += terms
         states.append(self._node(incoming[-1], bypassing[-1], kernels is None))
         return torch.cat(states[CONCAT[0] :], dim=1)
+
+    def edge_groups(self) -> list[MixedEdges]:
+        """The mixed edges out of each of ``SOURCES``."""
+        return [mixed for mixed in self.mixed if isinstance(mixed, MixedEdges)]
+
+    def _bypass(
+        self, around: Tensor, state: int, stride: int, weights: Tensor | None, bypassing: list[list[Tensor]]
+    ) -> None:
+        """Bring the channels that no operation sees to the nodes that ``state`` leads to."""
+        if stride == 2:
+            around = functional.max_pool2d(around, 2, 2, ceil_mode=True)
+        for edge in edges_out_of(state):
+            bypassing[EDGES[edge].node].append(around if weights is None else around * weights[edge])
 
     def _node(self, mixed: list[Tensor], bypassing: list[Tensor], one_by_one: bool) -> Tensor:
         out = _sum(mixed, one_by_one)
@@ -136,13 +144,12 @@ class Supernet(nn.Module):
             widths, halve_first = (widths[1], channels * len(CONCAT)), reduction
         self.classifier = nn.Linear(widths[1], num_classes)
         self.routing: dict[str, Routing] = {}
-        for cell in self.cells:
+        for cell in self._cells():
             self._add_routing(cell, operations)
         self.shared_kernels = SharedKernels(self._stacks())
         self.to(memory_format=torch.channels_last)
 
-    def _add_routing(self, cell: nn.Module, operations: OperationSets) -> None:
-        assert isinstance(cell, SearchCell)
+    def _add_routing(self, cell: SearchCell, operations: OperationSets) -> None:
         if cell.routing not in self.routing:
             kind = "reduce" if cell.reduction else "normal"
             self.routing[cell.routing] = Routing(operations[kind], cell.reduction, cell.width)
@@ -161,7 +168,7 @@ class Supernet(nn.Module):
         }
         # Every cell begins with a ReLU of its inputs, and each output is read by two cells: it is done once, in place.
         previous = current = functional.relu(self.stem(images), inplace=True)
-        for cell, kernels in zip(self.cells, self._kernels(current)):
+        for cell, kernels in zip(self._cells(), self._kernels(current)):
             edges = None if mixture.edges is None else mixture.edges["reduce" if cell.reduction else "normal"]
             inputs = (previous, current, weights[cell.routing], edges, kernels)
             again = self.checkpointing and torch.is_grad_enabled()
@@ -170,19 +177,16 @@ class Supernet(nn.Module):
                 current = functional.relu(current, inplace=True)
         return self.classifier(current.mean(dim=(2, 3)))
 
-    def _kernels(self, x: Tensor) -> list[list[StateKernels] | None]:
-        """Each cell's kernels by state and kind of stack; None where compiled code computes the stacks."""
+    def _kernels(self, x: Tensor) -> list[list[Kernels] | None]:
+        """Each cell's kernels by source and kind of stack; None where compiled code computes the stacks."""
         stacks = self._stacks()
         if supports(x, [weight for stack in stacks for weight in stack.pointwise]):
             return [None for _ in self.cells]
         joined = dict(zip(stacks, self.shared_kernels()))
-        return [
-            [
-                {kind: joined[stack] for kind, stack in state.stacks.items() if isinstance(stack, SeparableStack)}
-                for state in cell.states
-            ]
-            for cell in self.cells
-        ]
+        return [[mixed.kernels(joined) for mixed in cell.edge_groups()] for cell in self._cells()]
+
+    def _cells(self) -> list[SearchCell]:
+        return [cell for cell in self.cells if isinstance(cell, SearchCell)]
 
     def set_skip_dropout(self, rate: float) -> None:
         """Rate of the dropout after skip-connects, for every cell."""

@@ -5,7 +5,6 @@ import torch
 
 from benchmarks.speed.plain_supernet import PlainSupernet
 from nas.operations import SEARCH_SPACE
-from nas.search.mixed import KERNEL
 from nas.search.recipe import SearchRecipe
 from nas.search.space import CELLS, EDGES, edges_out_of
 from nas.search.supernet import Supernet
@@ -18,14 +17,27 @@ def correspondence(plain, fast):
     for p, f in zip(plain.cells, fast.cells):
         yield from _same(p.preprocess0, f.preprocess0)
         yield from _same(p.preprocess1, f.preprocess1)
-        for state, ours in enumerate(f.states):
-            edges = edges_out_of(state)
-            for kind, names in ours.members.kinds.items():
-                for block, (local, name) in enumerate(ours.members.blocks(kind)):
-                    if name in ours.members.operations[local]:
-                        theirs = next(op for op in p.edges[edges[local]].operations if op.name == name)
-                        place = ours.members.edges[name].index(local)
-                        yield from _operation(theirs, ours, kind, name, names.index(name), place, block)
+        for ours in f.mixed:
+            members = ours.members
+            for name, norm in ours.norms.items():
+                for number, source in enumerate(members.sources):
+                    rows = slice(number * ours.channels, (number + 1) * ours.channels)
+                    for edge in edges_out_of(source):  # its pooling is the same for all edges that have it
+                        for theirs in p.edges[edge].operations:
+                            if theirs.name == name:
+                                yield from _statistics(theirs.norm, norm, rows)
+            for kind in ours.stacks:
+                for block, (local, name) in enumerate(members.blocks(kind)):
+                    theirs = _candidate(p, members.edges[local], name)
+                    yield from _separable(theirs, ours.stacks[kind], members, name, local, kind, block)
+            for source, edges in enumerate(members.by_source("skip_connect") if ours.stride == 2 else ()):
+                for place, local in enumerate(edges):
+                    theirs = _candidate(p, members.edges[local], "skip_connect")
+                    yield from _reduction(theirs.operation, ours.reductions[source], place)
+
+
+def _candidate(plain_cell, edge, name):
+    return next(op for op in plain_cell.edges[edge].operations if op.name == name)
 
 
 def _same(plain, fast):
@@ -41,23 +53,22 @@ def _statistics(plain, fast, rows):
     yield "running_var", plain.running_var, fast.running_var, rows
 
 
-def _operation(theirs, ours, kind, name, number, place, block):
-    if name in ours.norms:
-        yield from _statistics(theirs.norm, ours.norms[name], slice(None))
-    elif kind == "skip" and ours.stride == 2:
-        stack, op = ours.stacks["skip"], theirs.operation
-        c = op.norm.num_features
-        yield "even", op.even.weight, stack.even.weight, slice(place * (c // 2), (place + 1) * (c // 2))
-        yield "odd", op.odd.weight, stack.odd.weight, slice(place * (c - c // 2), (place + 1) * (c - c // 2))
-        yield from _statistics(op.norm, stack.norm, slice(place * c, (place + 1) * c))
-    elif name in KERNEL:
-        stack = ours.stacks[kind]
-        for repeat, norm in enumerate(stack.norms):
-            depthwise, pointwise, plain_norm = list(theirs.operation)[4 * repeat + 1 : 4 * repeat + 4]
-            c = plain_norm.num_features
-            yield "depthwise", depthwise.weight, stack.depthwise[repeat][number], slice(place * c, (place + 1) * c)
-            yield "pointwise", pointwise.weight, stack.pointwise[repeat], slice(block * c, (block + 1) * c)
-            yield from _statistics(plain_norm, norm, slice(block * c, (block + 1) * c))
+def _reduction(op, stack, place):
+    c = op.norm.num_features
+    yield "even", op.even.weight, stack.even.weight, slice(place * (c // 2), (place + 1) * (c // 2))
+    yield "odd", op.odd.weight, stack.odd.weight, slice(place * (c - c // 2), (place + 1) * (c - c // 2))
+    yield from _statistics(op.norm, stack.norm, slice(place * c, (place + 1) * c))
+
+
+def _separable(theirs, stack, members, name, local, kind, block):
+    number = members.kinds[kind].index(name)
+    place = [edge for edges in members.by_source(name) for edge in edges].index(local)
+    for repeat, norm in enumerate(stack.norms):
+        depthwise, pointwise, plain_norm = list(theirs.operation)[4 * repeat + 1 : 4 * repeat + 4]
+        c = plain_norm.num_features
+        yield "depthwise", depthwise.weight, stack.depthwise[repeat][number], slice(place * c, (place + 1) * c)
+        yield "pointwise", pointwise.weight, stack.pointwise[repeat], slice(block * c, (block + 1) * c)
+        yield from _statistics(plain_norm, norm, slice(block * c, (block + 1) * c))
 
 
 @pytest.fixture

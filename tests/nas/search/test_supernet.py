@@ -1,5 +1,7 @@
 """The supernet equals its plain definition: outputs, gradients, running statistics, dropout, partial channels."""
 
+from itertools import chain
+
 import pytest
 import torch
 from torch.nn import functional
@@ -7,7 +9,7 @@ from torch.nn import functional
 from benchmarks.speed.plain_supernet import PlainSupernet
 from nas.search.architecture import ArchitectureWeights, Mixture
 from nas.search.recipe import SearchRecipe
-from nas.search.space import EDGES, edges_out_of, full_space
+from nas.search.space import EDGES, full_space
 from nas.search.stacks import SkipDropout
 from nas.search.supernet import Supernet
 
@@ -69,11 +71,15 @@ def test_equals_the_plain_definition_in_evaluation_mode(pair, stage_operations):
 
 
 def dropout_calls(fast, where):
-    """(cell, edges) of each call of the dropout, in order: once per state, for all of its edges with a skip-connect."""
+    """(cell, edges) of each call of the dropout, in order: for all edges at once, or state by state with a stride."""
     for index, cell in enumerate(fast.cells):
-        for state, module in enumerate(cell.states):
-            if "skip" in module.members.kinds and (where == "all" or module.stride == 1):
-                yield index, [edges_out_of(state)[local] for local in module.members.edges["skip_connect"]]
+        for mixed in cell.mixed:
+            by_state = mixed.members.by_source("skip_connect")
+            if where != "all" and mixed.stride == 2:
+                continue
+            for edges in by_state if mixed.stride == 2 else [[*chain.from_iterable(by_state)]]:
+                if edges:
+                    yield index, [mixed.members.edges[local] for local in edges]
 
 
 @pytest.mark.parametrize("where", ["all", "identity"])
@@ -124,15 +130,17 @@ def test_partial_channels_pass_the_operations_and_the_others_go_around():
     split = net.routing["normal_2"].split(weights, net.normal_2_index)
     x = torch.randn(3, 12, 6, 6, dtype=torch.float64)
     kernels = net._kernels(x)[0]  # two channels are too few for the compiled code
-    states = [cell.preprocess0(x), cell.preprocess1(x)]
+    states, incoming = [cell.preprocess0(x), cell.preprocess1(x)], {}
     for node in range(2, 6):
+        for number, mixed in enumerate(cell.mixed):
+            if max(mixed.members.sources) == node - 1:  # the states out of which edges lead are all known
+                inputs = [states[source][:, :2] for source in mixed.members.sources]
+                incoming |= dict(zip(mixed.members.edges, mixed(inputs, split[number], kernels[number])))
         total = 0.0
         for edge, connection in enumerate(EDGES):
             if connection.node == node:
-                state = connection.input
-                terms = cell.states[state](states[state][:, :2], split[state], kernels[state])
-                mixed = sum(terms[edges_out_of(state).index(edge)])
-                total = total + torch.cat([mixed, edges[edge] * states[state][:, 2:]], dim=1)
+                around = edges[edge] * states[connection.input][:, 2:]
+                total = total + torch.cat([sum(incoming[edge]), around], dim=1)
         states.append(total.view(3, 2, 2, 6, 6).transpose(1, 2).reshape(3, 4, 6, 6))
     torch.testing.assert_close(cell(x, x, split, edges, kernels), torch.cat(states[2:], dim=1), **CLOSE)
 
