@@ -39,7 +39,9 @@ class MixedEdges(nn.Module):
                 kernels = {KERNEL[name]: members.by_source(name) for name in kinds[kind]}
                 self.stacks[kind] = SeparableStack(channels, kernels, self.stride, dilation, repeats)
         skips = members.by_source(SKIP) if self.stride == 2 else []
-        self.reductions = nn.ModuleList(ReduceStack(channels, channels, len(edges)) for edges in skips)
+        self.reductions = nn.ModuleDict(
+            {str(source): ReduceStack(channels, channels, len(edges)) for source, edges in enumerate(skips) if edges}
+        )
         pools = [name for name in kinds.get("shared", ()) if name != SKIP]
         self.norms = nn.ModuleDict({name: ScaledNorm(channels * sources) for name in pools})
 
@@ -55,7 +57,7 @@ class MixedEdges(nn.Module):
             else:
                 out = stack(active, weights[kind], kernels[kind])
             self._distribute(out, kind, terms)
-        if self.stride == 2 and SKIP in self.members.kinds.get("skip", ()):
+        if self.reductions:
             self._distribute(self._reduced(states, weights["skip"]), "skip", terms)
         if self.stride == 1 and SKIP in self.members.kinds.get("shared", ()) and self._drops:
             self._distribute([self._dropped_identities(states, weights["skip"])], "skip", terms)
@@ -83,9 +85,9 @@ class MixedEdges(nn.Module):
         """The strided skip-connects, state by state."""
         counts = [len(edges) * self.channels for edges in self.members.by_source(SKIP)]
         outputs = []
-        for state, reduction, scale in zip(states, self.reductions, weights.split(counts)):
-            if len(scale):
-                out = reduction(functional.relu(state), scale)
+        for source, scale in enumerate(weights.split(counts)):
+            if str(source) in self.reductions:
+                out = self.reductions[str(source)](functional.relu(states[source]), scale)
                 outputs.append(out if self.dropout is None else self.dropout(out))
         return outputs
 

@@ -33,7 +33,7 @@ def correspondence(plain, fast):
             for source, edges in enumerate(members.by_source("skip_connect") if ours.stride == 2 else ()):
                 for place, local in enumerate(edges):
                     theirs = _candidate(p, members.edges[local], "skip_connect")
-                    yield from _reduction(theirs.operation, ours.reductions[source], place)
+                    yield from _reduction(theirs.operation, ours.reductions[str(source)], place)
 
 
 def _candidate(plain_cell, edge, name):
