@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.depthwise import depthwise_convolution
+from nas.native.gpu import Groups, on_gpu
 from nas.native.library import Geometry
 from nas.operations import alternate_pixels
 from nas.search.chain import Link, Norm, chain
@@ -63,18 +64,32 @@ class SeparableStack(nn.Module):
         )
         self.norms = nn.ModuleList(ScaledNorm(width) for _ in self.strides)
         sources = [source for count in self.counts for source, number in enumerate(count) for _ in range(number)]
-        self.register_buffer("source", torch.tensor(sources), persistent=False)
+        reaches = [k // 2 for k, count in zip(edges, self.counts) for _ in range(sum(count))]
+        # The first layer reads the states, the second what the first has put out for each group.
+        self.groups_of = nn.ModuleList(
+            Groups(read, reaches, max(read) + 1) for read in (sources, list(range(self.groups)))[:repeats]
+        )
 
     def forward(self, x: Tensor, scale: Tensor, kernels: Sequence[Tensor]) -> list[Tensor]:
         """``x`` (N, states * C, H, W) after the ReLU, ``kernels`` (edges * C, 1, k, k) by layer."""
-        x = self._spread(x)
         last = len(self.strides) - 1
-        for layer, (stride, kernel, pointwise) in enumerate(zip(self.strides, kernels, self.pointwise)):
-            x = depthwise_convolution(x, kernel, stride, self.dilation)
-            x = functional.conv2d(x, pointwise, groups=self.groups)
+        for layer, (kernel, pointwise) in enumerate(zip(kernels, self.pointwise)):
+            x = self._convolve(x, layer, kernel, pointwise)
             x = self.norms[layer](x, scale if layer == last else None)
             x = x if layer == last else functional.relu(x, inplace=True)
         return [x]
+
+    def _convolve(self, x: Tensor, layer: int, kernel: Tensor, pointwise: Tensor) -> Tensor:
+        """Depthwise and 1x1 convolution of every group: one launch on a GPU, or PyTorch's convolutions."""
+        stride, groups = self.strides[layer], self.groups_of[layer]
+        assert isinstance(groups, Groups)
+        if on_gpu(x, pointwise):
+            from nas.native.separable_triton import separable
+
+            return separable(x, kernel, pointwise, groups, Geometry(stride, self.dilation))
+        x = self._spread(x) if layer == 0 else x
+        x = depthwise_convolution(x, kernel, stride, self.dilation)
+        return functional.conv2d(x, pointwise, groups=self.groups)
 
     def _spread(self, x: Tensor) -> Tensor:
         """For every edge a copy of the state that it reads."""
@@ -82,7 +97,7 @@ class SeparableStack(nn.Module):
         if pixels.shape[3] == 1:
             pixels = pixels.expand(-1, -1, -1, self.groups, -1)
         else:
-            pixels = pixels.index_select(3, self.get_buffer("source"))
+            pixels = pixels.index_select(3, self.groups_of[0].get_buffer("source"))
         return pixels.flatten(3).permute(0, 3, 1, 2)
 
     def compiled(self, states: Sequence[Tensor], scale: Tensor) -> list[Tensor]:
