@@ -28,6 +28,8 @@ from nas.native.library import Geometry
 
 # Programs that share the sums of the weights' gradients: a few for each multiprocessor of a large GPU.
 PROGRAMS = 1024
+# Arguments that differ from call to call: one compiled kernel serves all.
+SIZES = ("height", "width", "out_height", "out_width", "states", "groups", "dilation", "pixels")
 
 
 def separable(x: Tensor, depthwise: Tensor, pointwise: Tensor, groups: Groups, geometry: Geometry) -> Tensor:
@@ -91,22 +93,18 @@ class _Separable(torch.autograd.Function):
 
 
 def _shape(x: Tensor, out: Tensor, depthwise: Tensor, pointwise: Tensor, geometry: Geometry) -> dict[str, Any]:
-    """What is compiled into the kernels."""
+    """What describes a call; the names in capitals are compiled into the kernels."""
     channels = pointwise.shape[1]
+    states, groups = x.shape[1] // channels, out.shape[1] // channels
+    sizes = (*x.shape[2:], *out.shape[2:], states, groups, geometry.dilation)
     padded = max(16, triton.next_power_of_2(channels))
     exact = x.dtype == torch.float32 and not torch.backends.cudnn.allow_tf32
     return {
-        "H": x.shape[2],
-        "W": x.shape[3],
-        "OUT_H": out.shape[2],
-        "OUT_W": out.shape[3],
-        "X_CHANNELS": x.shape[1],
-        "OUT_CHANNELS": out.shape[1],
+        **dict(zip(SIZES, sizes)),
         "C": channels,
         "PADDED": padded,
         "K": depthwise.shape[-1],
         "STRIDE": geometry.stride,
-        "DILATION": geometry.dilation,
         "BLOCK": 128 if padded <= 32 else 64,
         "PRECISION": "ieee" if exact else "tf32",
         "num_warps": 4 if padded <= 32 else 8,
@@ -121,12 +119,12 @@ def _pixels(x: Tensor) -> int:
     return x.numel() // x.shape[1]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _convolve(
     x, depthwise, pointwise, out, source, reach, pixels,
-    H: tl.constexpr, W: tl.constexpr, OUT_H: tl.constexpr, OUT_W: tl.constexpr,
-    X_CHANNELS: tl.constexpr, OUT_CHANNELS: tl.constexpr, C: tl.constexpr, PADDED: tl.constexpr, K: tl.constexpr,
-    STRIDE: tl.constexpr, DILATION: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr,
+    height, width, out_height, out_width, states, groups, dilation,
+    C: tl.constexpr, PADDED: tl.constexpr, K: tl.constexpr, STRIDE: tl.constexpr, BLOCK: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """A tile of output pixels of one group."""
     group = tl.program_id(1)
@@ -134,14 +132,14 @@ def _convolve(
     valid = pixel < pixels
     channel = tl.arange(0, PADDED)
     inside = channel < C
-    image, row, column = pixel // (OUT_H * OUT_W), pixel // OUT_W % OUT_H, pixel % OUT_W
+    image, row, column = pixel // (out_height * out_width), pixel // out_width % out_height, pixel % out_width
     first, radius = tl.load(source + group) * C, tl.load(reach + group)
     filtered = tl.zeros((BLOCK, PADDED), dtype=tl.float32)
     for dy in range(-radius, radius + 1):
         for dx in range(-radius, radius + 1):
-            y, z = row * STRIDE + dy * DILATION, column * STRIDE + dx * DILATION
-            there = valid & (y >= 0) & (y < H) & (z >= 0) & (z < W)
-            at = ((image * H + y) * W + z) * X_CHANNELS + first
+            y, z = row * STRIDE + dy * dilation, column * STRIDE + dx * dilation
+            there = valid & (y >= 0) & (y < height) & (z >= 0) & (z < width)
+            at = ((image * height + y) * width + z) * (states * C) + first
             value = tl.load(x + at[:, None] + channel[None, :], mask=there[:, None] & inside[None, :], other=0.0)
             tap = (dy + K // 2) * K + dx + K // 2
             weight = tl.load(depthwise + (group * C + channel) * K * K + tap, mask=inside, other=0.0)
@@ -150,16 +148,16 @@ def _convolve(
     at = (group * C + channel[None, :]) * C + channel[:, None]
     mixing = tl.load(pointwise + at, mask=inside[None, :] & inside[:, None], other=0.0)
     mixed = tl.dot(filtered.to(mixing.dtype), mixing, input_precision=PRECISION)
-    at = pixel[:, None] * OUT_CHANNELS + group * C + channel[None, :]
+    at = pixel[:, None] * (groups * C) + group * C + channel[None, :]
     tl.store(out + at, mixed.to(out.dtype.element_ty), mask=valid[:, None] & inside[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=[*SIZES, "tiles"])
 def _differentiate(
     x, depthwise, pointwise, grad, between, sums, products, source, reach, pixels, tiles,
-    H: tl.constexpr, W: tl.constexpr, OUT_H: tl.constexpr, OUT_W: tl.constexpr,
-    X_CHANNELS: tl.constexpr, OUT_CHANNELS: tl.constexpr, C: tl.constexpr, PADDED: tl.constexpr, K: tl.constexpr,
-    STRIDE: tl.constexpr, DILATION: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr,
+    height, width, out_height, out_width, states, groups, dilation,
+    C: tl.constexpr, PADDED: tl.constexpr, K: tl.constexpr, STRIDE: tl.constexpr, BLOCK: tl.constexpr,
+    PRECISION: tl.constexpr,
     WEIGHTS: tl.constexpr,
 ):  # fmt: skip
     """The gradient between the two convolutions; with WEIGHTS also a program's share of the weights' gradients."""
@@ -177,8 +175,8 @@ def _differentiate(
     for tile in range(part, tiles, parts):
         pixel = (tile * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
         valid = pixel < pixels
-        image, row, column = pixel // (OUT_H * OUT_W), pixel // OUT_W % OUT_H, pixel % OUT_W
-        own = pixel[:, None] * OUT_CHANNELS + group * C + channel[None, :]
+        image, row, column = pixel // (out_height * out_width), pixel // out_width % out_height, pixel % out_width
+        own = pixel[:, None] * (groups * C) + group * C + channel[None, :]
         mask = valid[:, None] & inside[None, :]
         incoming = tl.load(grad + own, mask=mask, other=0.0)
         inner = tl.dot(incoming, mixing.to(incoming.dtype), input_precision=PRECISION)
@@ -187,9 +185,9 @@ def _differentiate(
             filtered = tl.zeros((BLOCK, PADDED), dtype=tl.float32)
             for dy in range(-radius, radius + 1):
                 for dx in range(-radius, radius + 1):
-                    y, z = row * STRIDE + dy * DILATION, column * STRIDE + dx * DILATION
-                    there = valid & (y >= 0) & (y < H) & (z >= 0) & (z < W)
-                    at = ((image * H + y) * W + z) * X_CHANNELS + first
+                    y, z = row * STRIDE + dy * dilation, column * STRIDE + dx * dilation
+                    there = valid & (y >= 0) & (y < height) & (z >= 0) & (z < width)
+                    at = ((image * height + y) * width + z) * (states * C) + first
                     value = tl.load(
                         x + at[:, None] + channel[None, :], mask=there[:, None] & inside[None, :], other=0.0
                     ).to(tl.float32)
@@ -205,12 +203,12 @@ def _differentiate(
         tl.store(products + (place + channel[:, None]) * C + channel[None, :], product, mask=square)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def _transpose(
     between, depthwise, grad_x, starts, readers, reach, pixels,
-    H: tl.constexpr, W: tl.constexpr, OUT_H: tl.constexpr, OUT_W: tl.constexpr,
-    X_CHANNELS: tl.constexpr, OUT_CHANNELS: tl.constexpr, C: tl.constexpr, PADDED: tl.constexpr, K: tl.constexpr,
-    STRIDE: tl.constexpr, DILATION: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr,  # noqa: ARG001
+    height, width, out_height, out_width, states, groups, dilation,
+    C: tl.constexpr, PADDED: tl.constexpr, K: tl.constexpr, STRIDE: tl.constexpr, BLOCK: tl.constexpr,
+    PRECISION: tl.constexpr,  # noqa: ARG001
 ):  # fmt: skip
     """The gradient of a tile of pixels of one state: what all its readers send back."""
     state = tl.program_id(1)
@@ -218,23 +216,23 @@ def _transpose(
     valid = pixel < pixels
     channel = tl.arange(0, PADDED)
     inside = channel < C
-    image, row, column = pixel // (H * W), pixel // W % H, pixel % W
+    image, row, column = pixel // (height * width), pixel // width % height, pixel % width
     total = tl.zeros((BLOCK, PADDED), dtype=tl.float32)
     for reader in range(tl.load(starts + state), tl.load(starts + state + 1)):
         group = tl.load(readers + reader)
         radius = tl.load(reach + group)
         for dy in range(-radius, radius + 1):
             for dx in range(-radius, radius + 1):
-                y, z = row - dy * DILATION, column - dx * DILATION
+                y, z = row - dy * dilation, column - dx * dilation
                 there = valid & (y >= 0) & (z >= 0) & (y % STRIDE == 0) & (z % STRIDE == 0)
                 y, z = y // STRIDE, z // STRIDE
-                there = there & (y < OUT_H) & (z < OUT_W)
-                at = ((image * OUT_H + y) * OUT_W + z) * OUT_CHANNELS + group * C
+                there = there & (y < out_height) & (z < out_width)
+                at = ((image * out_height + y) * out_width + z) * (groups * C) + group * C
                 value = tl.load(
                     between + at[:, None] + channel[None, :], mask=there[:, None] & inside[None, :], other=0.0
                 )
                 tap = (dy + K // 2) * K + dx + K // 2
                 weight = tl.load(depthwise + (group * C + channel) * K * K + tap, mask=inside, other=0.0)
                 total += value.to(tl.float32) * weight.to(tl.float32)[None, :]
-    at = pixel[:, None] * X_CHANNELS + state * C + channel[None, :]
+    at = pixel[:, None] * (states * C) + state * C + channel[None, :]
     tl.store(grad_x + at, total.to(grad_x.dtype.element_ty), mask=valid[:, None] & inside[None, :])

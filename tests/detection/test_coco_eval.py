@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,22 @@ def test_a_file_and_its_content_give_the_same(tmp_path: Path) -> None:
 def test_unknown_engine_is_refused() -> None:
     with pytest.raises(NaswildError, match="hotcoco"):
         evaluate_coco({}, np.zeros((0, 7)), engine="fast")  # type: ignore[arg-type]
+
+
+def test_a_process_forked_after_the_first_use_is_told_so() -> None:
+    """It lacks the threads of hotcoco's pool: without the refusal it waits for ever."""
+    truth = truth_of(images=6, classes=2, boxes=6, seed=14)
+    detections = detections_of(truth, seed=15)
+    expected = evaluate_coco(truth, detections).stats
+
+    def child() -> None:
+        with pytest.raises(NaswildError, match="forked"):
+            evaluate_coco(truth, detections)
+        assert evaluate_coco(truth, detections, engine="pycocotools").stats == expected
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(60)
+    exitcode = process.exitcode
+    process.kill()
+    assert exitcode == 0
