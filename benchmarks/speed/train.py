@@ -8,7 +8,9 @@ Plain is what PyTorch gives without asking: the network by its definition in NCH
 convolutions, the optimiser that loops over tensors. The two take turns, and the processor's time is counted, so a busy
 machine slows both. With ``--processes`` three steps take turns: of one process while the others wait, of all processes
 without and with the exchange of gradients. The first over the last is the efficiency, 1 being as many times the images
-a second as there are processes; the second shows what is lost to the memory they share, the rest to the exchange.
+a second as there are processes; the second shows what is lost to the memory they share, the rest to the exchange. It is
+given twice: by the clock, which says all on a quiet machine, and by processor seconds, the mean of the processes, which
+other work on the machine disturbs less, but in which waiting for each other does not count.
 """
 
 from __future__ import annotations
@@ -79,28 +81,42 @@ class Contestant:
         self.optimizer.zero_grad()
 
 
+class Seconds(NamedTuple):
+    """What a step took, or a moment from which it is counted: by the clock, and of this process's processor."""
+
+    clock: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> Seconds:
+        return cls(time.perf_counter(), time.process_time())
+
+    def since(self, start: Seconds) -> Seconds:
+        return Seconds(self.clock - start.clock, self.processor - start.processor)
+
+
 def take_turns(
-    steps: Mapping[str, Callable[[], None]], rounds: int, clock: Callable[[], float], barrier: Callable[[], object]
-) -> dict[str, float]:
+    steps: Mapping[str, Callable[[], None]], rounds: int, barrier: Callable[[], object]
+) -> dict[str, Seconds]:
     """Median seconds of each of ``steps``, after one round of warming up."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    seconds: dict[str, list[Seconds]] = {name: [] for name in steps}
     for _ in range(rounds + 1):
         for name, step in steps.items():
             barrier()
-            started = clock()
+            started = Seconds.now()
             step()
-            seconds[name].append(clock() - started)
-    return {name: median(values[1:]) for name, values in seconds.items()}
+            seconds[name].append(Seconds.now().since(started))
+    return {name: Seconds(*map(median, zip(*values[1:]))) for name, values in seconds.items()}
 
 
 def compare(name: str, genotype: str, rounds: int) -> float:
     """Print and return how many times faster our step is than the plain one."""
     plain, ours = (Contestant(SETTINGS[name], genotype, plain) for plain in (True, False))
     steps = {"plain": plain.step, "ours": ours.step}
-    seconds = take_turns(steps, rounds, time.process_time, barrier=lambda: None)
-    ratio = seconds["plain"] / seconds["ours"]
-    print(f"{name:9} plain {seconds['plain']:.3f} s   ours {seconds['ours']:.3f} s   {ratio:.2f}x faster", flush=True)
-    return ratio
+    seconds = take_turns(steps, rounds, barrier=lambda: None)
+    slow, quick = seconds["plain"].processor, seconds["ours"].processor
+    print(f"{name:9} plain {slow:.3f} s   ours {quick:.3f} s   {slow / quick:.2f}x faster", flush=True)
+    return slow / quick
 
 
 def measure_parallel(rank: int, processes: int, port: int, name: str, genotype: str, rounds: int) -> None:
@@ -119,15 +135,23 @@ def measure_parallel(rank: int, processes: int, port: int, name: str, genotype: 
 
     steps: dict[str, Callable[[], None]]
     steps = {"one": alone if rank == 0 else wait, "apart": alone, "together": lambda: contestant.step(parallel)}
-    seconds = take_turns(steps, rounds, time.perf_counter, barrier=distributed.barrier)
-    if rank == 0:
-        one, apart, together = seconds.values()
+    seconds = take_turns(steps, rounds, barrier=distributed.barrier)
+    one = seconds["one"]
+    apart, together = (_mean_over_processes(seconds[step]) for step in ("apart", "together"))
+    for by in Seconds._fields if rank == 0 else ():
+        alone_s, apart_s, together_s = (getattr(step, by) for step in (one, apart, together))
         print(
-            f"{name:9} one process {one:.3f} s; {processes} at once {apart:.3f} s, with the exchange of gradients "
-            f"{together:.3f} s   efficiency {one / together:.2f}",
+            f"{name:9} {by:10} one process {alone_s:.3f} s; {processes} at once {apart_s:.3f} s, with the exchange of "
+            f"gradients {together_s:.3f} s   efficiency {alone_s / together_s:.2f}",
             flush=True,
         )
     distributed.destroy_process_group()
+
+
+def _mean_over_processes(seconds: Seconds) -> Seconds:
+    total = torch.tensor(seconds, dtype=torch.float64)
+    distributed.all_reduce(total)
+    return Seconds(*(total / distributed.get_world_size()).tolist())
 
 
 def _free_port() -> int:
