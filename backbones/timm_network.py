@@ -5,18 +5,30 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import torch
 from timm.layers import create_classifier
 from timm.models._features import feature_take_indices
-from timm.models._features_fx import register_notrace_module
-from torch import Tensor, nn
+from timm.models._features_fx import register_notrace_function, register_notrace_module
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from nas.genotype import Genotype
 from nas.network import CellBody, Stem
-from nas.operations import FactorizedReduce
+from nas.operations import FactorizedReduce, drop_path
 
-# Its padding depends on the input's size, which symbolic tracing cannot follow.
+# What symbolic tracing cannot follow: a padding that depends on the input's size, and random numbers.
 register_notrace_module(FactorizedReduce)
+register_notrace_function(drop_path)
+
+
+class _Tracer(fx.Tracer):
+    """Symbolic tracing as timm does it for the modules of this network."""
+
+    def __init__(self) -> None:
+        super().__init__(autowrap_functions=(drop_path,))
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, FactorizedReduce) or super().is_leaf_module(m, module_qualified_name)
 
 
 class TimmCellNetwork(nn.Module):
@@ -91,6 +103,17 @@ class TimmCellNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_chans, H, W) -> logits (N, num_classes)."""
         return self.forward_head(self.forward_features(x))
+
+    def __prepare_scriptable__(self) -> fx.GraphModule:
+        """What ``torch.jit.script`` compiles in the place of this network, whose cells TorchScript cannot read.
+
+        It is the graph of the network in its present mode: dropout and dropped paths are there in training only.
+        """
+        with torch.no_grad():  # else a network that recomputes its cells would trace that
+            graph = _Tracer().trace(self)
+        for node in graph.nodes:
+            node.type = None  # annotations that are strings here; TorchScript takes everything for a tensor
+        return fx.GraphModule(self, graph)
 
     def forward_intermediates(
         self,

@@ -6,7 +6,9 @@ import pytest
 import timm
 import torch
 from timm.models import group_parameters
+from timm.models._features_fx import get_notrace_functions, get_notrace_modules
 from torch import nn
+from torchvision.models.feature_extraction import create_feature_extractor
 
 import backbones  # noqa: F401  (its import registers the models)
 from backbones.weights import CellArchitecture, WeightsMetadata, save_weights
@@ -166,6 +168,32 @@ def test_symbolic_tracing_gives_the_same():
     x = image(40, 33)
     traced = timm.models.create_feature_extractor(model, ["classifier"])
     torch.testing.assert_close(traced(x)["classifier"], model(x))
+
+
+@pytest.mark.filterwarnings("ignore:NOTE. The nodes obtained by tracing")
+@pytest.mark.parametrize("name", ["pdarts_cifar10", "nasnet_a", "amoebanet_a"])
+def test_symbolic_tracing_in_training_learns_and_drops_paths(name):
+    model = small(name, drop_path_rate=0.3).train()
+    functions, modules = list(get_notrace_functions()), list(get_notrace_modules())
+    tracer = {"autowrap_functions": functions, "leaf_modules": modules}
+    traced = create_feature_extractor(model, ["classifier"], tracer_kwargs=tracer).train()
+    first, second = (traced(image())["classifier"] for _ in range(2))
+    assert not torch.equal(first, second)
+    first.square().sum().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated", "ignore:The TorchScript type system")
+@pytest.mark.parametrize("name", ["pdarts_cifar10", "nasnet_a", "amoebanet_a"])
+def test_torchscript_compiles_the_network_in_its_mode(name):
+    model = small(name, drop_path_rate=0.3).eval()
+    model.set_grad_checkpointing(True)
+    script = torch.jit.script(model)
+    for x in (image(), image(40, 33, batch=1)):
+        torch.testing.assert_close(script(x), model(x))
+    assert script.state_dict().keys() == model.state_dict().keys()
+    training = torch.jit.script(model.train())
+    assert not torch.equal(training(image()), training(image()))
 
 
 def test_channels_last_and_bfloat16_run():
