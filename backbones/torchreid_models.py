@@ -1,8 +1,8 @@
 """Backbones in torchreid's registry: ``torchreid.models.build_model("pdarts_cifar10", num_classes=751)``.
 
-Import it once. Every cell of the zoo, and every other backbone that :func:`register_global_pool` is told of, becomes a
-network with global average pooling and one classifier, which torchreid's engines train. The part-based ones
-(``pcb_p6_...``) come from ``reid``.
+Import it once. Every cell of the zoo, the paper's other networks (``timm:mobilenetv2_100``), and every backbone that
+:func:`register_global_pool` is told of, becomes a network with global average pooling and one classifier, which
+torchreid's engines train. The part-based ones (``pcb_p6_...``) come from ``reid``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from backbones.baselines import BASELINES
 from backbones.build import build_backbone
 from backbones.torchreid_import import load_torchreid
 from nas import zoo
@@ -81,5 +82,7 @@ def register_global_pool(name: str, source: Any, **options: Any) -> None:
     register_torchreid(name, factory)
 
 
-for _name in zoo.names():
+# torchreid has networks of its own called resnet50, densenet121, ...: timm's keep the prefix.
+NAMES = (*zoo.names(), *(f"timm:{baseline.model}" for baseline in BASELINES))
+for _name in NAMES:
     register_global_pool(_name, _name)

@@ -1,6 +1,7 @@
 """PCB on our backbones as torchreid models: ``torchreid.models.build_model("pcb_p6_pdarts_cifar10", num_classes=751)``.
 
-Import it once. Every cell of the zoo is there with 1, 3 and 6 parts; :func:`register_pcb` adds other backbones.
+Import it once. Every cell of the zoo and the paper's other networks (``pcb_p6_timm:resnet50``) are there with 1, 3 and
+6 parts; :func:`register_pcb` adds other backbones.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.torchreid_models import register_torchreid
-from nas import zoo
+from backbones.torchreid_models import NAMES, register_torchreid
 from nas.errors import NaswildError
 from reid.model import reid_backbone
 from reid.pcb import PCB
@@ -60,6 +60,6 @@ def register_pcb(name: str, source: Any, parts: int, **options: Any) -> None:
     register_torchreid(name, factory)
 
 
-for _name in zoo.names():
+for _name in NAMES:
     for _parts in PARTS:
         register_pcb(f"pcb_p{_parts}_{_name}", _name, _parts)

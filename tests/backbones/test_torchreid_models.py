@@ -25,6 +25,13 @@ def test_every_zoo_cell_is_registered(capsys):
     assert "resnet50" in shown
 
 
+def test_the_papers_other_networks_are_there_beside_torchreids_own():
+    model = torchreid.models.build_model("timm:mobilenetv2_100", num_classes=7, use_gpu=False).eval()
+    assert model(torch.zeros(1, 3, 64, 32)).shape == (1, model.feature_dim) == (1, 320)
+    theirs = torchreid.models.build_model("resnet50", num_classes=7, pretrained=False, use_gpu=False)
+    assert type(theirs).__module__.startswith("torchreid")
+
+
 @pytest.mark.parametrize("loss", ["softmax", "triplet"])
 def test_outputs_are_what_the_engines_expect(loss):
     model = torchreid.models.build_model(SMALL, num_classes=7, loss=loss, use_gpu=False)

@@ -21,11 +21,13 @@ def build(name: str, **options):
     return load_torchreid().models.build_model(name, num_classes=7, pretrained=False, use_gpu=False, **options)
 
 
-def test_every_cell_of_the_zoo_is_there_with_1_3_and_6_parts():
+def test_every_cell_of_the_zoo_and_the_papers_networks_are_there_with_1_3_and_6_parts():
+    from backbones.baselines import BASELINES
     from nas import zoo
 
     names = set(load_torchreid().models.__dict__["__model_factory"])
-    assert {f"pcb_p{parts}_{cell}" for parts in (1, 3, 6) for cell in zoo.names()} <= names
+    wanted = [*zoo.names(), *(f"timm:{baseline.model}" for baseline in BASELINES)]
+    assert {f"pcb_p{parts}_{name}" for parts in (1, 3, 6) for name in wanted} <= names
 
 
 def test_training_gives_a_list_of_logits_and_evaluation_a_descriptor():
