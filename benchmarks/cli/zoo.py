@@ -15,7 +15,17 @@ from benchmarks.cli.options import console
 if TYPE_CHECKING:
     from nas.genotype import Genotype
 
-app = typer.Typer(help="The published cells, as data.", no_args_is_help=True)
+HELP = """The published cells, as data.
+
+Examples:
+
+\b
+naswild zoo list darts
+naswild zoo show pdarts_cifar10
+naswild zoo table
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True)
 
 
 @app.command("list")
