@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ RECALL_POINTS = np.linspace(0, 1, 101)
 MAX_DETECTIONS = (1, 10, 100)
 METRICS = ("AP", "AP50", "AP75", "APS", "APM", "APL")
 RECALLS = ("AR1", "AR10", "AR100", "ARS", "ARM", "ARL")
+
+_hotcoco_users: set[int] = (
+    set()
+)  # ids of the processes that used hotcoco: this one's and, if it was forked, its parents'
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +76,8 @@ def evaluate_coco(
         truth: the annotation file, or its content.
         detections: (N, 7) float64 rows of image id, x, y, width, height, score, category id (boxes only); or a list in
             COCO's result format (needed for masks).
-        engine: "hotcoco", or "pycocotools" for the reference; the numbers are the same.
+        engine: "hotcoco", or "pycocotools" for the reference; the numbers are the same. hotcoco refuses a process that
+            was forked from one which had used it.
         max_detections: per image, three limits; the standard ones are 1, 10 and 100.
         categories: the category ids that count; all of ``truth`` by default.
     """
@@ -91,6 +97,7 @@ def _hotcoco(
     truth: Truth, detections: Detections, iou_type: str, limits: list[int], categories: Sequence[int] | None
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     hotcoco = require("hotcoco", "detection")
+    _refuse_lost_threads()
     annotations = hotcoco.COCO(truth if isinstance(truth, Mapping) else str(truth))
     evaluation = hotcoco.COCOeval(annotations, annotations.load_res(detections), iou_type)
     evaluation.params.max_dets = limits
@@ -101,6 +108,16 @@ def _hotcoco(
     result = evaluation.eval
     names = tuple(annotations.cats[index]["name"] for index in evaluation.params.cat_ids)
     return np.asarray(result["precision"]), np.asarray(result["recall"]), names
+
+
+def _refuse_lost_threads() -> None:
+    """A forked process lacks the threads that hotcoco started before the fork: a call would wait for them for ever."""
+    if _hotcoco_users - {os.getpid()}:
+        raise NaswildError(
+            "this process was forked from one that had used hotcoco, which cannot work here: start it by spawn or "
+            "forkserver, or score with engine='pycocotools'"
+        )
+    _hotcoco_users.add(os.getpid())
 
 
 def _pycocotools(

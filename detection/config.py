@@ -12,6 +12,7 @@ from mmengine.config import Config
 from detection.coco_eval import MAX_DETECTIONS
 from detection.data import CocoData, CocoSplit
 from detection.recipe import DetectRecipe, Execution
+from nas.errors import NaswildError
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, 0..255: what fills the border when an image is zoomed out
 SMALL_SET = 2000  # images below which loading in the main process is as fast as starting workers
@@ -32,6 +33,8 @@ def build_config(
     """Everything the Runner needs to train and to score on ``split``.
 
     ``recipe.batch_size`` is divided over ``world_size`` processes.
+
+    Raises :class:`NaswildError` if the recipe asks for mixed precision and there is no GPU.
     """
     train_images = len(data.train.read()["images"])
     return Config(
@@ -174,6 +177,8 @@ def _workers(execution: Execution, images: int) -> int:
 
 
 def _optimizer(recipe: DetectRecipe) -> dict[str, Any]:
+    if recipe.precision == "amp" and not torch.cuda.is_available():
+        raise NaswildError("precision 'amp' needs a GPU, and none is in reach: train with precision 'fp32'")
     optimizer: dict[str, Any] = {
         "lr": recipe.learning_rate,
         "weight_decay": recipe.weight_decay,

@@ -1,4 +1,4 @@
-"""Detection on a GPU: mmcv's operations give what they give on a CPU, detectors train, mixed precision survives a stop."""
+"""Detection on a GPU: mmcv's operations give what a CPU gives, detectors train, mixed precision survives a stop."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-if not torch.cuda.is_available():
-    pytest.skip("no GPU", allow_module_level=True)
-mmcv_ops = pytest.importorskip("mmcv.ops")
 pytest.importorskip("mmdet")
 
 from test_detectors import DETECTORS, SIZE, build, sample
@@ -22,6 +19,9 @@ from detection.data import CocoData
 from detection.recipe import DetectRecipe
 from detection.train import run_detection
 from nas.progress import Progress
+
+mmcv_ops = pytest.importorskip("mmcv.ops")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
 def value_and_gradients(function: Callable[..., Tensor], arguments: list[Tensor], device: str) -> list[Tensor]:

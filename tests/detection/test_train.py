@@ -136,44 +136,6 @@ def test_another_runs_resume_point_is_refused(run: Run, whole: DetectOutcome, qu
         run(whole.detector.parent, quick.model_copy(update={"learning_rate": 0.01}))
 
 
-def test_mixed_precision_is_mmengines_on_a_gpu_and_refused_without_one(
-    tiny_backbone: str, digits: CocoData, quick: DetectRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from detection.config import build_config
-
-    recipe = quick.model_copy(update={"precision": "amp"})
-    for gpu in (True, False):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
-        if gpu:
-            config = build_config({}, digits, recipe, Execution(), seed=0, workdir=tmp_path)
-            assert config.optim_wrapper.type == "AmpOptimWrapper"
-            assert not config.optim_wrapper.optimizer.fused
-        else:
-            with pytest.raises(NaswildError, match="needs a GPU"):
-                run_detection(tiny_backbone, digits, recipe, seed=0, workdir=tmp_path)
-
-
-@pytest.mark.parametrize("change", [{"norm": "SyncBN"}, {"frozen_stages": 1}], ids=lambda change: next(iter(change)))
-def test_habits_of_the_backbone_are_the_recipes(
-    change: dict[str, Any], digits: CocoData, quick: DetectRecipe, tmp_path: Path
-) -> None:
-    """On a network of cells: SyncBN in one process is batch normalisation; what is frozen is as it started."""
-    shape = quick.shape.model_copy(update={"channels": 4, "cells": 5})
-    recipe = quick.model_copy(update={"shape": shape, "epochs": 1, "milestones": (), "batch_size": 4})
-    changed = recipe.model_copy(update=change)
-    one, other = (run_detection("darts_v2", digits, r, seed=0, workdir=tmp_path / r.norm / str(r.frozen_stages)) for r in (recipe, changed))
-    if "norm" in change:
-        assert one.history == other.history
-    else:
-        assert one.history != other.history
-        seed_all(0, "init")
-        fresh = MODELS.build(model_config(backbone_config("darts_v2", changed), 10, changed)).backbone.state_dict()
-        trained = {name.removeprefix("backbone."): value for name, value in weights(other).items()}
-        frozen = {name for name, value in fresh.items() if torch.equal(value, trained[name])}
-        assert {name for name in fresh if name.startswith(("body.stem0", "body.stem1"))} <= frozen
-        assert not any(name.startswith("body.cells.4") and name.endswith("weight") for name in frozen)
-
-
 def test_the_seed_decides(run: Run, whole: DetectOutcome, tmp_path: Path) -> None:
     other = run(tmp_path, seed=6)
     assert any(not torch.equal(weights(whole)[name], value) for name, value in weights(other).items())
