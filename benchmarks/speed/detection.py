@@ -1,13 +1,15 @@
 """What detection costs beside the network: COCO's evaluation, loading of images, post-processing.
 
-    python -m benchmarks.speed.detection                 # both parts
+    python -m benchmarks.speed.detection                 # metric and pipeline
     python -m benchmarks.speed.detection metric          # our metric against pycocotools at the size of val2017
     python -m benchmarks.speed.detection metric --images 1000
     python -m benchmarks.speed.detection pipeline        # an SSD320 step by step, milliseconds an image
+    python -m benchmarks.speed.detection configs         # each shipped config on a GPU, images a second
 
 The metric is measured in processes of their own: processor time of all threads, and peak memory above what the process
 held before it began. Both engines get the same annotation file and the same detections; their twelve numbers must be
-the same to the last bit.
+the same to the last bit. The detectors of the other parts are untrained. In ``pipeline`` and ``configs`` every box of
+theirs reaches non-maximum suppression, the most work that there can be.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -27,6 +31,8 @@ import numpy as np
 CLASSES = 80
 BOXES_PER_IMAGE = 7.3  # val2017: 36,781 boxes in 5,000 images
 DETECTIONS_PER_IMAGE = 100
+CONFIGS = Path(__file__).parents[2] / "detection" / "configs"
+COLUMNS = (("train fp32", 10, 0), ("train AMP", 10, 0), ("GiB, AMP", 9, 1), ("inference", 10, 0))
 
 
 def make_case(folder: Path, images: int) -> None:
@@ -142,28 +148,31 @@ def compare_pipeline(rounds: int, batch: int) -> None:
 def _time_parts(runner: Any, rounds: int) -> dict[str, float]:
     """Processor seconds a batch, the least of ``rounds``: loading, network, loss, backward, post-processing."""
     import torch
+    from mmdet.models.utils import unpack_gt_instances
 
     model = runner.model
     train, evaluation = (runner.build_dataloader(runner.cfg[f"{part}_dataloader"]) for part in ("train", "val"))
     parts = {"load and augment (training)": _least(lambda: next(iter(train)), rounds)}
     parts["load (evaluation)"] = _least(lambda: next(iter(evaluation)), rounds)
-    inputs = model.data_preprocessor(next(iter(train)), training=True)
+    batch = model.data_preprocessor(next(iter(train)), training=True)
+    truth, _, sizes = unpack_gt_instances(batch["data_samples"])
     model.train()
-
-    def loss() -> torch.Tensor:
-        return model.parse_losses(model(**inputs, mode="loss"))[0]
-
-    parts["network, forward"] = _least(lambda: model(inputs["inputs"], mode="tensor"), rounds)
-    parts["matching and loss"] = max(0.0, _least(loss, rounds) - parts["network, forward"])
-    parts["backward"] = (
-        _least(lambda: loss().backward(), rounds) - parts["network, forward"] - parts["matching and loss"]
-    )
+    parts["network, forward"] = _least(lambda: model(batch["inputs"], mode="tensor"), rounds)
+    outputs = model(batch["inputs"], mode="tensor")
+    parts["matching and loss"] = _least(lambda: model.bbox_head.loss_by_feat(*outputs, truth, sizes), rounds)
+    loss = model.parse_losses(model.bbox_head.loss_by_feat(*outputs, truth, sizes))[0]
+    parts["backward"] = _least(lambda: loss.backward(retain_graph=True), rounds)
     model.eval()
-    inputs = model.data_preprocessor(next(iter(evaluation)), training=False)
+    batch = model.data_preprocessor(next(iter(evaluation)), training=False)
+    sizes = [sample.metainfo for sample in batch["data_samples"]]
     with torch.no_grad():
-        network = _least(lambda: model(inputs["inputs"], mode="tensor"), rounds)
-        whole = _least(lambda: model(**inputs, mode="predict"), rounds)
-    return parts | {"network (evaluation)": network, "post-processing (evaluation)": max(0.0, whole - network)}
+        parts["network (evaluation)"] = _least(lambda: model(batch["inputs"], mode="tensor"), rounds)
+        outputs = model(batch["inputs"], mode="tensor")
+        find = model.bbox_head.predict_by_feat
+        parts["post-processing (evaluation)"] = _least(
+            lambda: find(*outputs, batch_img_metas=sizes, rescale=True), rounds
+        )
+    return parts
 
 
 def _least(task: Callable[[], object], rounds: int) -> float:
@@ -175,16 +184,92 @@ def _least(task: Callable[[], object], rounds: int) -> float:
     return min(times)
 
 
+def compare_configs(rounds: int, batch: int) -> None:
+    """Print what each shipped config does on the first GPU: whole training steps in fp32 and AMP, and inference."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SystemExit("the configs are measured on a GPU, and none is in reach")
+    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}: images a second, batches of {batch}")
+    print(f"  {'config':28} {'train fp32':>10} {'train AMP':>10} {'GiB, AMP':>9} {'inference':>10}")
+    for path in sorted(CONFIGS.glob("*.py")):
+        found = measure_config(path, rounds, batch)
+        rates = " ".join(f"{found[name]:{width}.{digits}f}" for name, width, digits in COLUMNS)
+        print(f"  {path.stem:28} {rates}", flush=True)
+
+
+def measure_config(path: Path, rounds: int, batch: int) -> dict[str, float]:
+    """Images a second of one config's detector, by mmengine's own steps from pixels in GPU memory; new weights."""
+    import torch
+    from mmdet.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.optim import AmpOptimWrapper, OptimWrapper
+
+    from backbones.mmdet_config import mmdet_scope
+
+    with mmdet_scope():
+        config = Config.fromfile(path)
+        config.model.backbone.pop("pretrained", None)  # nothing is fetched, nothing is read
+        test_cfg = {"test_cfg": dict(config.model.get("test_cfg") or {}) | {"score_thr": 0.0}}
+        model = MODELS.build(dict(config.model) | test_cfg).cuda().to(memory_format=torch.channels_last)
+    resize = next(step for step in config.val_dataloader.dataset.pipeline if step.type == "Resize")
+    data = _drawn_batch(resize.scale[0], batch)
+    rates: dict[str, float] = {}
+    for name, wrap in (("train fp32", OptimWrapper), ("train AMP", AmpOptimWrapper)):
+        wrapper = wrap(torch.optim.SGD(model.train().parameters(), lr=1e-4, momentum=0.9))
+        torch.cuda.reset_peak_memory_stats()
+        rates[name] = batch / _on_gpu(partial(model.train_step, data, wrapper), rounds)
+        rates["GiB, AMP"] = torch.cuda.max_memory_allocated() / 2**30
+    rates["inference"] = batch / _on_gpu(partial(model.eval().test_step, data), rounds)
+    return rates
+
+
+def _drawn_batch(size: int, batch: int) -> dict[str, Any]:
+    """``batch`` noise images (3, size, size) uint8 in GPU memory, seven boxes each."""
+    import torch
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+
+    torch.manual_seed(0)
+    shape = {"img_shape": (size, size), "ori_shape": (size, size), "scale_factor": (1.0, 1.0)}
+    corners = size * torch.rand(batch, 7, 2, 2, device="cuda").sort(2).values
+    samples = [
+        DetDataSample(
+            gt_instances=InstanceData(bboxes=boxes, labels=torch.randint(CLASSES, (7,), device="cuda")),
+            metainfo=shape,
+        )
+        for boxes in corners.flatten(2)
+    ]
+    images = torch.randint(256, (batch, 3, size, size), dtype=torch.uint8, device="cuda")
+    return {"inputs": list(images), "data_samples": samples}
+
+
+def _on_gpu(task: Callable[[], object], rounds: int) -> float:
+    """Median wall seconds of ``task`` with all that it started on the GPU, after three rounds to warm up."""
+    import torch
+
+    times = []
+    for _ in range(3 + rounds):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        task()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return median(times[3:])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="?", choices=["metric", "pipeline", "both"], default="both")
+    parser.add_argument("part", nargs="?", choices=["metric", "pipeline", "configs"], default=None)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=8)
     options = parser.parse_args()
-    if options.part != "pipeline":
+    if options.part in ("metric", None):
         compare_metric(options.images)
-    if options.part != "metric":
+    if options.part == "configs":
+        compare_configs(options.rounds, options.batch)
+    if options.part in ("pipeline", None):
         print(f"SSD320, P-DARTS at 48 channels, one thread, batches of {options.batch}")
         compare_pipeline(options.rounds, options.batch)
 
