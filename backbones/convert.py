@@ -11,9 +11,12 @@ import argparse
 import io
 import os
 import pickle
+import re
 import struct
+import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,7 +162,7 @@ def _translated(
     ]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise NaswildError(f"{checkpoint} has another genotype than the one given: {'; '.join(faults[:3])}{more}")
+        raise NaswildError(f"{checkpoint} does not fit the genotype given: {'; '.join(faults[:3])}{more}")
     return state, dict(Counter(reason for reason in reasons.values() if reason is not None))
 
 
@@ -198,16 +201,14 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         data = Path(path).read_bytes()
         # Only what is not allowed yet: leaving the block takes away what it names, also from whoever allowed it before.
         allowed = torch.serialization.get_safe_globals()
-        with torch.serialization.safe_globals([kind for kind in _HARMLESS if kind not in allowed]):
+        with torch.serialization.safe_globals([kind for kind in _HARMLESS if kind not in allowed]), _quiet():
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise NaswildError(f"checkpoint {path} does not exist") from None
     except pickle.UnpicklingError as error:
-        raise NaswildError(
-            f"{path}: damaged, or holds more than tensors and plain values; refused: {_first_line(error)}"
-        ) from error
+        raise NaswildError(f"{path} is refused and nothing of it was run: {_objection(error)}") from error
     except _DAMAGED as error:
-        raise NaswildError(f"{path} is no whole PyTorch checkpoint: {_first_line(error)}") from error
+        raise NaswildError(f"{path} is no whole PyTorch checkpoint: {_first_sentence(error)}") from error
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -217,5 +218,23 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return tensors
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without PyTorch's remark on the pickle protocol: what cannot be read is an error here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
+        yield
+
+
+def _objection(error: Exception) -> str:
+    """What the restricted unpickler refused. Its own text advises to load the file without restriction."""
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return (
+        f"it names {named[1]}, where only tensors and plain values may be"
+        if named
+        else "damaged, or more than tensors and plain values"
+    )
+
+
+def _first_sentence(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]

@@ -86,15 +86,16 @@ def backbone_config(source: Any, *, channels: int = 48, cells: int = 14, **optio
 def rewrite_channels(model: Any, old: Sequence[int], new: Sequence[int]) -> list[str]:
     """Replace ``old`` by ``new`` where neck and heads of ``model`` repeat the backbone's channels; lists the changes.
 
-    Lists that begin with the channels (``neck.in_channels``, and with SSD also what the neck passes on), and a single
-    ``in_channels`` that reads the last level.
+    Lists that begin with the channels (``neck.in_channels``, and with SSD also what the neck passes on),
+    ``in_channels`` from the last to the first (YOLOv3), and a single ``in_channels`` that reads the last level.
     """
     changes = []
     for path, holder, key in _channel_fields(model):
         value = holder[key]
         if isinstance(value, list | tuple) and tuple(value[: len(old)]) == tuple(old):
-            longer = [*new, *value[len(old) :]]
-            holder[key] = longer if isinstance(value, list) else tuple(longer)
+            holder[key] = type(value)([*new, *value[len(old) :]])
+        elif isinstance(value, list | tuple) and key == "in_channels" and tuple(value) == tuple(old[::-1]):
+            holder[key] = type(value)(new[::-1])
         elif isinstance(value, int) and value == old[-1] and _reads_backbone(path, model):
             holder[key] = new[-1]
         else:

@@ -85,6 +85,14 @@ def test_levels_keep_the_strides_and_every_dependent_number_follows(tmp_path):
     assert model.bbox_head.in_channels == (16, 32, 512, 256, 256, 256)
 
 
+def test_levels_that_a_neck_reads_from_the_last_on_are_reversed_and_the_heads_own_channels_stay(tmp_path):
+    swap("yolov3_d53_8xb8-320-273e_coco", "pdarts_cifar10", tmp_path / "new.py", **SMALL)
+    model = Config.fromfile(str(tmp_path / "new.py")).model
+    assert model.neck.in_channels == [64, 32, 16]
+    assert model.neck.out_channels == model.bbox_head.in_channels == [512, 256, 128]
+    assert model.bbox_head.out_channels == [1024, 512, 256]
+
+
 def test_weights_file_brings_normalisation_and_the_habits_of_the_old_backbone(weights, tmp_path):
     swap("faster-rcnn_r50_fpn_1x_coco", str(weights), tmp_path / "new.py")
     cfg = Config.fromfile(str(tmp_path / "new.py"))
