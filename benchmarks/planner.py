@@ -130,6 +130,7 @@ class _Planner:
                     options=options,
                     variant=variant,
                     seed=seed,
+                    processes=task.processes(options),
                     seconds=protocol.seconds or task.seconds,
                 )
 

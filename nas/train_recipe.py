@@ -78,10 +78,12 @@ class RetrainRecipe(_Frozen):
 
 
 class Execution(_Frozen):
-    """How the machine carries a recipe out. Nothing here changes what is computed, beyond the rounding of sums."""
+    """How the machine carries a recipe out. Nothing but ``accumulate`` changes what is computed beyond rounding."""
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    accumulate: PositiveInt = 1  # parts of each process's batch that are computed one after the other
+    # Parts of each process's batch that are computed one after the other. Their gradients add up to the whole batch's,
+    # but batch normalisation looks at one part, as it looks at one device's.
+    accumulate: PositiveInt = 1
     channels_last: bool = True  # order of the pixels in memory, and on a CPU depthwise gradients that are quick in it
     compile: bool = False
     workers: int = Field(default=4, ge=0)  # processes that decode images of sets too large for memory

@@ -57,6 +57,10 @@ def run_reid(
     Raises :class:`NaswildError` for missing or damaged data, a backbone too coarse for ``parts``, or a diverged loss.
     """
     execution, workdir = execution or Execution(), Path(workdir)
+    if execution.accumulate > 1 or execution.compile:
+        raise NaswildError(
+            "re-identification takes a batch whole, uncompiled: accumulate and compile are for retraining"
+        )
     fabric = connect(execution, recipe.precision)
     clock = Attempts(workdir, writes=fabric.is_global_zero)
     data = load_reid_data(Path(data_root), dataset, recipe.train_on)

@@ -70,6 +70,7 @@ def retrain(
     protocol: Annotated[str, typer.Option("--protocol", help="A retraining protocol, by name or path.")],
     on: On = "digits",
     root: Root = None,
+    options: Settings = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Copy the weights file here.")] = None,
     run_dir: RunDir = None,
@@ -77,19 +78,32 @@ def retrain(
 ) -> None:
     """Train a backbone as a classification network; gives a weights file that any task starts from.
 
+    Options of the task: processes, accumulate, compile (1), workers, tensorboard (1). Of the data: corrupt (skip),
+    subset_classes, subset_seed.
+
     Examples:
 
     \b
     naswild retrain darts_v2 --protocol retrain-mini --out darts_v2.safetensors
     naswild retrain timm:resnet18 --protocol retrain-cifar10 --on cifar10 --root ~/data
+    naswild retrain darts_v2 --protocol retrain-imagenet --on imagenet --root ~/imagenet -o processes=4 -o accumulate=2
     """
+    from benchmarks.tasks import get_task
+    from benchmarks.tasks.proxy import OPTIONS
+    from nas.errors import unknown
+
+    given = settings(options)
+    of_task = {name: value for name, value in given.items() if name in get_task("classify").options}
+    of_data = {name: value for name, value in given.items() if name in OPTIONS}
+    for name in given.keys() - of_task.keys() - of_data.keys():
+        raise unknown("option", name, [*get_task("classify").options, *OPTIONS])
     suite = {
         "name": "retrain",
         "backbones": [absolute(source)],
-        "tasks": [{"task": "classify", "data": on}],
+        "tasks": [{"task": "classify", "data": on, **of_task}],
         "protocols": {"retrain": protocol},
         "seeds": [seed],
-        "data": _proxy(on, root),
+        "data": _proxy(on, root, of_data),
     }
     result, folder = run_one(suite, run_dir, imports)
     _leave(folder / result.artifacts["weights"], out)
@@ -112,12 +126,15 @@ def absolute(source: str) -> str:
     return str(path.resolve()) if path.is_file() else source
 
 
-def _proxy(name: str, root: Path | None) -> dict[str, Any]:
+def _proxy(name: str, root: Path | None, options: dict[str, int | str] | None = None) -> dict[str, Any]:
     """The data entry of a proxy: a known set (its files at ``root``), or a folder of class folders."""
+    given = options or {}
     if root is not None:
-        return {name: {"proxy": name, "root": str(root)}}
+        return {name: {"proxy": name, "root": str(root), **given}}
     folder = Path(name).expanduser()
-    return {name: {"root": str(folder.resolve())}} if folder.is_dir() else {}
+    if folder.is_dir():
+        return {name: {"root": str(folder.resolve()), **given}}
+    return {name: {"proxy": name, **given}} if given else {}
 
 
 def run_one(content: dict[str, Any], run_dir: Path | None, imports: list[str] | None) -> tuple[Result, Path]:

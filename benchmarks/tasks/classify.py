@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from benchmarks.tasks.cards import too_few_cards
 from benchmarks.tasks.proxy import open_proxy, require_readable
 from benchmarks.tasks.task import Assignment, Outcome, Task
+from nas.errors import NaswildError
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from nas.progress import Report
     from nas.proxies import Proxy
     from nas.train import TrainOutcome
+    from nas.train_recipe import Execution
 
+# How the machine carries the training out, as in nas.train_recipe.Execution; besides, how many processes share it, and
+# whether its figures are written for TensorBoard (0 or 1).
+EXECUTION = ("accumulate", "compile", "workers")
 
 # Sets that were read without an error: reading one takes a while, and every backbone of a suite asks for it.
 _READABLE: set[tuple[str, int | None]] = set()
@@ -27,11 +36,18 @@ class Classify(Task):
     stage = "retrain"
     recipe = "nas.train_recipe:RetrainRecipe"
     metrics: ClassVar[Mapping[str, bool]] = {"top1": True, "top5": True}
+    options: ClassVar[Mapping[str, type]] = dict.fromkeys((*EXECUTION, "processes", "tensorboard"), int)
     preload = ("torch", "timm", "lightning_fabric", "sklearn.datasets", "nas.train", "backbones.weights")
     gives = "weights"
 
+    def variant(self, options: Mapping[str, int | str]) -> dict[str, int | str]:
+        """None: the options say how the machine works, not what is measured."""
+        del options
+        return {}
+
     def missing(self, assignment: Assignment) -> list[str]:
-        """Models that timm does not know, proxies that cannot be read."""
+        """Models that timm does not know, proxies that cannot be read, options that cannot be carried out."""
+        _execution(assignment)
         source = assignment.subject.source or ""
         if source.startswith("timm:"):
             import timm
@@ -44,20 +60,15 @@ class Classify(Task):
         if key not in _READABLE:
             require_readable(assignment.data, assignment.recipe.image_size)
             _READABLE.add(key)
-        return []
+        return too_few_cards("a training", assignment.processes)
 
     def run(self, assignment: Assignment) -> Outcome:
         """Train, score, count, save."""
         from benchmarks.items import right_answers
         from nas import count
-        from nas.train import new_network, train_classifier
 
-        recipe = assignment.recipe
-        proxy = open_proxy(assignment.data, recipe.image_size)
-        network = new_network(assignment.subject.source, recipe, proxy.num_classes, seed=assignment.seed)
-        trained = train_classifier(
-            network, proxy, recipe, seed=assignment.seed, workdir=assignment.workdir, report=assignment.report
-        )
+        proxy = open_proxy(assignment.data, assignment.recipe.image_size)
+        network, trained = _train(assignment, proxy)
         weights = assignment.run_dir / "weights" / f"{assignment.job}.safetensors"
         self._save(weights, network, proxy, assignment, trained)
         size = (proxy.image_size, proxy.image_size)
@@ -78,7 +89,8 @@ class Classify(Task):
             parameters=counted.parameters,
             macs=counted.macs,
             input_size=size,
-            details=_details(trained, classes),
+            details=_details(trained, classes)
+            | ({"execution": dict(assignment.options)} if assignment.options else {}),
             artifacts={"weights": weights},
             per_item={"top1": right_answers(network, proxy)},
         )
@@ -97,6 +109,52 @@ class Classify(Task):
             score={"top1": trained.top1, "top5": trained.top5},
         )
         save_weights(path, network, metadata)
+
+
+def _train(assignment: Assignment, proxy: Proxy) -> tuple[nn.Module, TrainOutcome]:
+    """The trained network and its outcome, from this process or from several that share the work."""
+    from nas.launch import train_in_processes
+    from nas.train import new_network, train_classifier
+
+    source, recipe, seed = assignment.subject.source, assignment.recipe, assignment.seed
+    with _report(assignment) as report:
+        options: dict[str, Any] = {
+            "seed": seed,
+            "workdir": assignment.workdir,
+            "report": report,
+            "execution": _execution(assignment),
+        }
+        if assignment.processes > 1:
+            load = partial(open_proxy, assignment.data, recipe.image_size)
+            return train_in_processes(source, load, recipe, processes=assignment.processes, **options)
+        network = new_network(source, recipe, proxy.num_classes, seed=seed)
+        return network, train_classifier(network, proxy, recipe, **options)
+
+
+def _execution(assignment: Assignment) -> Execution:
+    """The options about the machine; raises :class:`NaswildError` for values that cannot be carried out."""
+    from pydantic import ValidationError
+
+    from nas.train_recipe import Execution
+
+    given = {name: value for name, value in assignment.options.items() if name in EXECUTION}
+    try:
+        return Execution.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise NaswildError(f"option {first['loc'][0]} of task classify: {first['msg']}") from error
+
+
+@contextmanager
+def _report(assignment: Assignment) -> Iterator[Report]:
+    """The job's reporter, which also writes ``tensorboard/<job>`` in the run directory if it is asked to."""
+    if not assignment.options.get("tensorboard"):
+        yield assignment.report
+        return
+    from nas.tensorboard import tensorboard
+
+    with tensorboard(assignment.run_dir / "tensorboard" / assignment.job, assignment.report) as report:
+        yield report
 
 
 def _architecture(network: nn.Module, source: str | None) -> Any:

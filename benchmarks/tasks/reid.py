@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from benchmarks.tasks.cards import too_few_cards
 from benchmarks.tasks.task import Assignment, Outcome, Task
 from nas.errors import NaswildError
 
 if TYPE_CHECKING:
+    from nas.progress import Report
     from reid.outcome import ReidOutcome
 
 
@@ -17,13 +20,16 @@ PER_QUERY = ("mAP", "rank1")  # kept for every query
 
 
 class Reid(Task):
-    """CMC and mAP of a set's queries; ``set`` names it, ``parts`` is the number of horizontal stripes."""
+    """CMC and mAP of a set's queries; ``set`` names it, ``parts`` is the number of horizontal stripes.
+
+    ``processes`` share one job, each on a graphics card (or a processor) of its own.
+    """
 
     name = "reid"
     stage = "reid"
     recipe = "reid.recipe:ReidRecipe"
     metrics: ClassVar[Mapping[str, bool]] = dict.fromkeys(METRICS, True)
-    options: ClassVar[Mapping[str, type]] = {"set": str, "parts": int}
+    options: ClassVar[Mapping[str, type]] = {"set": str, "parts": int, "processes": int}
     required_options = frozenset({"set", "parts"})
     kinds = Task.kinds | {"torchreid"}
     preload = ("benchmarks.tasks.warm_reid",)
@@ -34,7 +40,7 @@ class Reid(Task):
 
     def variant(self, options: Mapping[str, int | str]) -> dict[str, int | str]:
         """The number of parts."""
-        return {name: value for name, value in options.items() if name != "set"}
+        return {name: value for name, value in options.items() if name == "parts"}
 
     def missing(self, assignment: Assignment) -> list[str]:
         """The extra; data that is neither made by the suite nor found at a root."""
@@ -44,24 +50,26 @@ class Reid(Task):
         if assignment.data.root is None:
             name = assignment.data.name
             return [f"data {name!r} is not declared: under data, give it a root, or {{made: reid}}"]
-        return []
+        return too_few_cards("re-identification", assignment.processes)
 
     def run(self, assignment: Assignment) -> Outcome:
         """Train PCB from the backbone's weights and rank the gallery."""
-        from reid.train import run_reid
-
         if assignment.data.root is None:
             raise NaswildError(f"data {assignment.data.name!r} has no root")
-        found = run_reid(
+        arguments = (
             assignment.subject.source,
             assignment.data.root,
             str(assignment.options["set"]),
             assignment.recipe,
-            parts=int(assignment.options["parts"]),
-            seed=assignment.seed,
-            workdir=assignment.workdir,
-            report=assignment.report,
         )
+        options = {"parts": int(assignment.options["parts"]), "seed": assignment.seed, "workdir": assignment.workdir}
+        work = partial(_run, arguments, options)
+        if assignment.processes == 1:
+            found = work(assignment.report)
+        else:
+            from nas.launch import run_in_processes
+
+            found = run_in_processes(work, processes=assignment.processes, report=assignment.report)
         return Outcome(
             metrics={name: self.metric(name, found.metrics[name], found.chance.get(name)) for name in self.metrics},
             seconds=found.seconds,
@@ -78,6 +86,13 @@ class Reid(Task):
             artifacts={"picture": found.picture} if found.picture is not None else {},
             per_item={name: found.per_query[name].tolist() for name in PER_QUERY},
         )
+
+
+def _run(arguments: tuple[Any, ...], options: Mapping[str, Any], report: Report) -> ReidOutcome:
+    """The whole job in this process, or this process's part of it."""
+    from reid.train import run_reid
+
+    return run_reid(*arguments, report=report, **options)
 
 
 def _details(found: ReidOutcome) -> dict[str, Any]:

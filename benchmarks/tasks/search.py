@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from benchmarks.tasks.cards import too_few_cards
 from benchmarks.tasks.proxy import open_proxy, require_readable
 from benchmarks.tasks.task import Assignment, Outcome, Task
 from nas.files import atomic_write
@@ -40,7 +41,7 @@ class Search(Task):
 
             return [str(unknown("search method", str(method), method_names()))]
         require_readable(assignment.data)
-        return _too_few_cards(assignment.processes)
+        return too_few_cards("a search", assignment.processes)
 
     def run(self, assignment: Assignment) -> Outcome:
         """Search, or draw; the seed decides everything."""
@@ -81,15 +82,6 @@ class Search(Task):
             artifacts["cells"] = path.with_suffix(".cells.json")
             atomic_write(artifacts["cells"], json.dumps(cells, indent=1).encode())
         return Outcome(metrics={}, genotype=genotype.to_dict(), artifacts=artifacts, **outcome)
-
-
-def _too_few_cards(processes: int) -> list[str]:
-    import torch
-
-    cards = torch.cuda.device_count()
-    if not 0 < cards < processes:
-        return []
-    return [f"a search in {processes} processes needs as many graphics cards; {cards} found: lower its processes"]
 
 
 def _search(assignment: Assignment) -> SearchOutcome:

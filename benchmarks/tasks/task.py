@@ -110,6 +110,10 @@ class Task(ABC):
         """``Result.variant``: the options that tell results of one target apart."""
         return dict(options)
 
+    def processes(self, options: Mapping[str, int | str]) -> int:
+        """How many processes share the job, each on a device of its own: the option of that name, for tasks with it."""
+        return int(options.get("processes", 1))
+
     def missing(self, assignment: Assignment) -> list[str]:
         """What the user has to put right before hours are spent, a sentence each; asked in a worker before the run."""
         del assignment

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.tasks import Assignment, DataSource, Subject, classify, get_task
+from benchmarks.tasks.proxy import open_proxy
 from nas.errors import NaswildError
 from nas.train_recipe import RetrainRecipe
 
@@ -49,6 +50,38 @@ def test_an_unreadable_set_is_said_for_every_backbone(tmp_path: Path) -> None:
 def test_a_timm_model_that_does_not_exist_is_said(tmp_path: Path) -> None:
     (found,) = get_task("classify").missing(assignment(tmp_path, "timm:resnet17"))
     assert "did you mean" in found
+
+
+def test_an_option_about_the_machine_that_cannot_be_carried_out_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NaswildError, match="option accumulate of task classify"):
+        get_task("classify").missing(assignment(tmp_path, recipe=RetrainRecipe(), accumulate=0))
+
+
+def test_options_about_the_machine_reach_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nas import train
+    from nas.train_recipe import Execution
+
+    seen = []
+    real = train.train_classifier
+    monkeypatch.setattr(train, "train_classifier", lambda *a, **o: (seen.append(o["execution"]), real(*a, **o))[1])
+    for part, name, index in ((p, n, i) for p in ("train", "test") for n in "ab" for i in range(4)):
+        path = tmp_path / part / name / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (40 * index, 20 * index, 10 * index)).save(path)
+    recipe = RetrainRecipe(network={"channels": 4, "cells": 3}, epochs=1, batch_size=8, auxiliary_weight=0.0)
+    task = get_task("classify")
+    job = assignment(tmp_path, recipe=recipe, accumulate=2, workers=0, tensorboard=1)
+    found = task.run(job)
+    assert seen == [Execution(accumulate=2, workers=0)]
+    assert found.details["execution"] == {"accumulate": 2, "workers": 0, "tensorboard": 1}
+    assert list((tmp_path / "tensorboard" / "job").glob("events*"))
+    assert task.variant(job.options) == {}
+
+
+def test_an_option_that_no_data_has_is_said(tmp_path: Path) -> None:
+    data = DataSource("cells", version="1", root=tmp_path, options={"corupt": "skip"})
+    with pytest.raises(NaswildError, match="did you mean 'corrupt'"):
+        open_proxy(data)
 
 
 def test_detection_from_scratch_is_a_column_of_its_own() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import multiprocessing
 
+from benchmarks.tasks import Assignment, DataSource, Subject, get_task
 from nas.progress import Progress, silent
 from nas.train_recipe import Execution
 from reid.draw import SetSize, make_reid_sets
@@ -122,3 +123,28 @@ def test_two_processes_resume_to_the_same_bits(two_processes: Path):
     assert answers(two_processes, "resumed")[0]["attempts"] == 2
     saved, other = weights(two_processes / "whole"), weights(two_processes / "stopped")
     assert [name for name in saved if not torch.equal(saved[name], other[name])] == []
+
+
+def test_the_task_shares_its_job_among_processes(two_processes: Path, tmp_path: Path):
+    """The same job in one process takes up what two have trained, and scores it alike."""
+    task, found = get_task("reid"), []
+    for processes in (2, 1):
+        options = {"set": "market1501", "parts": 2, "processes": processes}
+        assignment = Assignment(
+            job="job",
+            subject=Subject("test_resnet", "timm", source="timm:test_resnet"),
+            recipe=RECIPE.model_copy(update={"epochs": 1}),
+            data=DataSource("people", version="1", root=two_processes / "sets"),
+            seed=0,
+            run_dir=tmp_path,
+            workdir=tmp_path,
+            options=options,
+            processes=task.processes(options),
+        )
+        found.append(task.run(assignment))
+    together, alone = found
+    assert together.device.startswith("2 x cpu")
+    assert not alone.device.startswith("2 x")
+    values = [{name: metric.value for name, metric in outcome.metrics.items()} for outcome in found]
+    assert values[0] == pytest.approx(values[1], abs=1e-6)
+    assert task.variant(options) == {"parts": 2}

@@ -102,6 +102,13 @@ def test_the_outcome_names_sizes_chance_and_picture(whole):
     assert outcome.picture.is_file()
 
 
+@pytest.mark.parametrize("option", [{"accumulate": 2}, {"compile": True}])
+def test_what_retraining_alone_can_do_is_refused(tiny_sets, tmp_path, option):
+    options = {"parts": 1, "seed": 0, "workdir": tmp_path, "execution": Execution(**option)}
+    with pytest.raises(NaswildError, match="accumulate and compile are for retraining"):
+        run_reid("darts_v2", tiny_sets, "market1501", RECIPE, **options)
+
+
 def test_more_stripes_than_rows_are_refused(tiny_sets, tmp_path):
     with pytest.raises(NaswildError, match="parts"):
         run(tiny_sets, tmp_path, parts=7)
