@@ -11,6 +11,8 @@ Import it once (``custom_imports = dict(imports=["backbones.mmdet_models"])`` in
 from __future__ import annotations
 
 import copy
+import logging
+from pathlib import Path
 from typing import Any
 
 from backbones import cell_backbone, timm_backbone
@@ -20,6 +22,7 @@ from nas.errors import NaswildError, require
 
 MODELS = require("mmdet.registry", "detection").MODELS
 BaseModule = require("mmengine.model", "detection").BaseModule
+print_log = require("mmengine.logging", "detection").print_log
 
 
 class _Initialised(BaseModule):  # type: ignore[misc, valid-type]
@@ -33,23 +36,40 @@ class _Initialised(BaseModule):  # type: ignore[misc, valid-type]
     def _prepare(self, init_cfg: Any, weights: str | None) -> None:
         self.init_cfg = copy.deepcopy(init_cfg)
         if weights is not None:
-            self._load(weights)
+            self.load_report = load_into(self, weights)
+        if (file := weights or self._file()) is not None:
+            self._normalise_as(file)
 
-    def _load(self, path: str) -> None:
-        metadata = read_metadata(path)
-        self.load_report = load_into(self, path)
-        self.mean, self.std = metadata.mean, metadata.std
+    def _file(self) -> str | None:
+        """Our weights file that ``init_cfg`` names, if it does."""
+        checkpoint = self.init_cfg.get("checkpoint") if isinstance(self.init_cfg, dict) else None
+        return str(checkpoint) if is_weights_file(checkpoint) else None
+
+    def _normalise_as(self, file: str) -> None:
+        """Take mean and std of the images from ``file``: a detector needs them when it is built, to be tested too."""
+        if Path(file).exists():
+            metadata = read_metadata(file)
+            self.mean, self.std = metadata.mean, metadata.std
+        else:
+            print_log(
+                f"{file} is not here: images are normalised by {self.mean}, {self.std}", "current", logging.WARNING
+            )
 
     def init_weights(self) -> None:
-        """Initialise as ``init_cfg`` says: a ``Pretrained`` weights file strictly, everything else by mmengine."""
-        checkpoint = self.init_cfg.get("checkpoint") if isinstance(self.init_cfg, dict) else None
+        """Initialise as ``init_cfg`` says: a ``Pretrained`` weights file strictly, everything else by mmengine.
+
+        Without ``init_cfg`` the network stays as it was built or loaded: mmengine would have some timm models (HRNet)
+        draw their weights anew. What was loaded goes to the log of whoever trains.
+        """
         if self._is_init:
             return
-        if is_weights_file(checkpoint):
-            self._load(str(checkpoint))
-            self._is_init = True
-        else:
+        if (file := self._file()) is not None:
+            self.load_report = load_into(self, file)
+        elif self.init_cfg:
             super().init_weights()
+        self._is_init = True
+        if self.load_report is not None:
+            print_log(f"backbone weights: {self.load_report}", logger="current")
 
 
 @MODELS.register_module(name="CellBackbone")

@@ -42,10 +42,11 @@ def test_init_cfg_reads_our_file_strictly(file):
     path, network = file
     config = SMALL | {"genotype": "darts_v2", "init_cfg": {"type": "Pretrained", "checkpoint": path}}
     backbone = MODELS.build(config)
+    assert backbone.mean == (0.1, 0.2, 0.3)  # known before the weights are read: a detector that is tested needs it
     assert not torch.equal(backbone.body.stem0[0].weight, network.body.stem0[0].weight)
     backbone.init_weights()
     assert torch.equal(backbone.body.stem0[0].weight, network.body.stem0[0].weight)
-    assert backbone.mean == (0.1, 0.2, 0.3)
+    assert backbone.load_report.matched == len(backbone.state_dict())
     with pytest.raises(NaswildError, match="does not fit"):
         MODELS.build(config | {"genotype": "pdarts_cifar10"}).init_weights()
 
@@ -75,6 +76,27 @@ def test_mmengine_initialisers_still_work():
     backbone = MODELS.build(SMALL | {"init_cfg": init})
     backbone.init_weights()
     assert (backbone.body.stem0[0].weight == 0.25).all()
+
+
+def test_what_was_loaded_is_kept_even_by_a_model_that_can_initialise_itself():
+    """timm's HRNet has an ``init_weights`` of its own, which mmengine calls on every child that has one."""
+    backbone = MODELS.build({"type": "TimmBackbone", "name": "hrnet_w18_small", "out_indices": (0,)})
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter.add_(0.5)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    backbone.init_weights()
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+def test_a_missing_weights_file_is_said_and_refused_where_it_is_needed(monkeypatch):
+    said = []
+    monkeypatch.setattr(backbones.mmdet_models, "print_log", lambda text, *_: said.append(text))
+    file = "elsewhere/net.safetensors"
+    backbone = MODELS.build(SMALL | {"init_cfg": {"type": "Pretrained", "checkpoint": file}})
+    assert said[0].startswith(f"{file} is not here")
+    with pytest.raises(NaswildError, match=r"net\.safetensors"):
+        backbone.init_weights()
 
 
 def test_same_class_as_ours():
