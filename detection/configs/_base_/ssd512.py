@@ -1,4 +1,8 @@
-# SSD512 without its backbone; from SSD320 differ the input, the seventh level and the anchors (SSD512 on COCO).
+# SSD512 without its backbone. What the paper leaves open is as in ssd320.py, for the reasons given there, but for
+#
+#   levels       64, 32, 16 cells of the backbone, then 8, 4, 2, 1: the seven levels of SSD512
+#   extra layers 512, 256, 256, 256 channels as SSD512
+#   anchors      SSD512's fractions on COCO: 0.04, then 0.1 to 0.9 evenly
 _base_ = ["ssd320.py"]
 input_size = 512
 model = dict(input_size=input_size, extra_channels=(512, 256, 256, 256), anchors=dict(first=0.04, second=0.1, last=0.9))
