@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +19,16 @@ BATCH = 250
 
 @dataclass(frozen=True)
 class Score:
-    """Top-1 and top-5 accuracy as fractions of ``images`` (top-5: of the classes, where there are fewer), mean loss."""
+    """Top-1 and top-5 accuracy as fractions of ``images`` (top-5: of the classes, where there are fewer), mean loss.
+
+    ``left_out`` images more could not be decoded.
+    """
 
     top1: float
     top5: float
     loss: float
     images: int
+    left_out: int = 0
 
     @classmethod
     def of(cls, sums: Tensor) -> Score:
@@ -45,7 +49,8 @@ def evaluate_classifier(
     place = torch.device(device) if device is not None else next(network.parameters()).device
     loader = Loader(proxy.test, proxy.image_size, proxy.mean, proxy.std, place, workers)
     chunks = torch.arange(len(proxy.test)).split(BATCH)
-    return Score.of(tally(network.to(place), _watched(loader.plain(chunks), len(chunks), report)))
+    score = Score.of(tally(network.to(place), _watched(loader.plain(chunks), len(chunks), report)))
+    return replace(score, left_out=len(loader.corrupt))
 
 
 def _watched(batches: Iterable[Batch], count: int, report: Report) -> Iterator[Batch]:

@@ -25,7 +25,7 @@ class Loader:
     """Lists of indices to ``(pixels, labels)``: float32 (n, 3, size, size) in channels_last order, int64 (n,).
 
     A corrupt image that is to be skipped arrives grey, with the label :data:`~nas.images.IGNORED`; ``corrupt`` holds
-    the names of those met so far.
+    the names of those met so far, and of those that a set in memory was loaded without.
     """
 
     images: Images
@@ -40,6 +40,7 @@ class Loader:
         self._resident: Tensor | None = None
         if isinstance(self.images, MemoryImages):
             self._resident = self.images.pixels.to(self.device)
+            self.corrupt.update(self.images.corrupt)
 
     def plain(self, chunks: Sequence[Tensor]) -> Iterator[Batch]:
         """Centre crops, for evaluation."""

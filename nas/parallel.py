@@ -60,6 +60,15 @@ def sum_over_processes(fabric: Fabric, sums: Tensor) -> Tensor:
     return fabric.all_reduce(sums.to(fabric.device), reduce_op="sum").cpu()
 
 
+def union_over_processes(fabric: Fabric, names: set[str]) -> set[str]:
+    """The names that any process has."""
+    if fabric.world_size == 1:
+        return names
+    gathered: list[list[str]] = [[] for _ in range(fabric.world_size)]
+    torch.distributed.all_gather_object(gathered, sorted(names))
+    return {name for part in gathered for name in part}
+
+
 def share_buffers(fabric: Fabric, network: torch.nn.Module) -> None:
     """Give every process the batch statistics of process 0, which are the ones that are stored."""
     if fabric.world_size > 1:

@@ -22,7 +22,7 @@ from nas.genotype import Genotype
 from nas.images import IGNORED
 from nas.loading import Batch
 from nas.network import build_network
-from nas.parallel import plan_epoch
+from nas.parallel import plan_epoch, union_over_processes
 from nas.progress import Progress, Report, silent
 from nas.proxies import Proxy
 from nas.quick import restore
@@ -44,7 +44,8 @@ class TrainOutcome:
     """The result of a training run, and what it cost over all attempts. Accuracies are fractions of the test images.
 
     ``selected`` says whose score it is: "last epoch", or "best epoch on held-out images" where the recipe asks for it.
-    ``history`` has one record an epoch. ``images_per_second`` is of training alone, over all devices.
+    ``history`` has one record an epoch. ``images_per_second`` is of training alone, over all devices. So many
+    ``corrupt_images`` of the data could not be decoded and were left out.
     """
 
     top1: float
@@ -240,5 +241,5 @@ def _finish(run: Run, network: nn.Module) -> TrainOutcome:
         device=device_name(run.fabric.device, run.fabric.world_size),
         selected=selected,
         epoch=epoch,
-        corrupt_images=sum(len(loader.corrupt) for loader in run.loaders),
+        corrupt_images=len(union_over_processes(run.fabric, state.corrupt)),
     )

@@ -43,10 +43,6 @@ class Run:
     clock: Attempts
     report: Report
 
-    @property
-    def loaders(self) -> list[Loader]:
-        return [loader for loader in (self.train, self.test, self.held) if loader is not None]
-
     def score(self, loader: Loader) -> Score:
         """The network's score on the images of ``loader``, each process taking its share."""
         network = self.state.scored
@@ -84,7 +80,8 @@ def open_run(
     model, optimizer = fabric.setup(_compiled(network) if execution.compile else network, plain_optimizer)
 
     def loader(images: Images) -> Loader:
-        return Loader(images, proxy.image_size, proxy.mean, proxy.std, fabric.device, execution.workers)
+        size, mean, std = proxy.image_size, proxy.mean, proxy.std
+        return Loader(images, size, mean, std, fabric.device, execution.workers, state.corrupt)
 
     train, held = hold_out(proxy.train, recipe.holdout, seed)
     return Run(

@@ -35,7 +35,8 @@ class TrainState:
 
     ``sums`` holds this epoch's training loss, right answers and images so far, in float64. ``average`` is the network
     of averaged weights (EMA), ``best`` the weights of the best epoch on held-out images, where the recipe asks for
-    them. ``busy_seconds`` and ``images`` give the throughput of training alone.
+    them. ``busy_seconds`` and ``images`` give the throughput of training alone. ``corrupt`` names the images that could
+    not be decoded.
     """
 
     network: nn.Module
@@ -51,6 +52,7 @@ class TrainState:
     images: int = 0
     busy_seconds: float = 0.0
     scaler: dict[str, Any] = field(default_factory=dict)
+    corrupt: set[str] = field(default_factory=set)
 
     def save(self, path: Path, keep: int) -> None:
         """Write the checkpoint and keep the last ``keep``."""
@@ -63,6 +65,7 @@ class TrainState:
                 "network": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "average": self.average.state_dict() if self.average is not None else None,
+                "corrupt": sorted(self.corrupt),
             },
             keep,
         )
@@ -81,6 +84,7 @@ class TrainState:
         average = saved.pop("average")
         if self.average is not None:
             self.average.load_state_dict(average)
+        self.corrupt.update(saved.pop("corrupt", ()))  # which older checkpoints lack
         self.sums = saved.pop("sums").to(self.sums.device)
         for name, value in saved.items():
             setattr(self, name, value)

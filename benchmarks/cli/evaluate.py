@@ -104,8 +104,8 @@ def _score_classifier(weights: Path, task: str, root: Path | None, options: dict
     typer.echo(f"top5     {score.top5:.2%}   (chance {min(5, proxy.num_classes) / proxy.num_classes:.2%})")
     typer.echo(f"loss     {score.loss:.4f}")
     typer.echo(f"seconds  {found.seconds:.1f}   ({score.images / found.seconds:,.0f} images a second)")
-    if left_out := len(proxy.test) - score.images:
-        typer.echo(f"left out {left_out:,} images that cannot be decoded")
+    if score.left_out:
+        typer.echo(f"left out {score.left_out:,} images that cannot be decoded")
 
 
 def _score_detector(

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 from nas import listing
+from nas.evaluate import evaluate_classifier
+from nas.images import MemoryImages
 from nas.loading import Loader
 from nas.progress import Progress
 from nas.proxies import load_proxy
@@ -65,6 +67,25 @@ def test_skipped_corrupt_images_are_counted_in_the_outcome(photographs, tmp_path
     _, outcome = train(photographs, tmp_path / "a", workers=0, corrupt="skip")
     assert outcome.corrupt_images == 2
     assert outcome.top1 in (0.0, 1 / 3, 2 / 3, 1.0)  # of the three images that could be read
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_corrupt_images_are_counted_once_whatever_reads_them(photographs, tmp_path, monkeypatch, resident):
+    if resident:
+        monkeypatch.undo()
+    for place in ("train/cat/1.jpg", "val/dog/0.jpg"):
+        (photographs / place).write_bytes(b"damaged")
+    proxy = load_proxy(photographs, image_size=32, corrupt="skip")
+    assert isinstance(proxy.train, MemoryImages) == resident
+    recipe = RECIPE.model_copy(update={"holdout": 0.25, "batch_size": 3})
+    options = {"seed": 0, "execution": Execution(workers=0, checkpoint_seconds=0)}
+    network = new_network("pdarts_cifar10", recipe, 2, seed=0)
+    with pytest.raises(InterruptedError):
+        train_classifier(network, proxy, recipe, workdir=tmp_path, report=stop_after_three_steps, **options)
+    network = new_network("pdarts_cifar10", recipe, 2, seed=0)
+    outcome = train_classifier(network, proxy, recipe, workdir=tmp_path, **options)
+    assert outcome.corrupt_images == 2
+    assert evaluate_classifier(network, proxy).left_out == 1
 
 
 def test_cutout_is_blank_after_normalisation_for_photographs_too(photographs):
