@@ -56,5 +56,7 @@ def gather_shards(fabric: Fabric, rows: Tensor, total: int) -> Tensor:
     longest = -(-total // fabric.world_size)
     padded = rows.new_zeros(longest, *rows.shape[1:])
     padded[: len(rows)] = rows
-    gathered = fabric.all_gather(padded.to(fabric.device))  # (processes, longest, ...)
-    return gathered.transpose(0, 1).flatten(0, 1)[:total]
+    padded = padded.to(fabric.device)
+    gathered = [torch.empty_like(padded) for _ in range(fabric.world_size)]
+    torch.distributed.all_gather(gathered, padded)
+    return torch.stack(gathered, dim=1).flatten(0, 1)[:total]
