@@ -138,7 +138,8 @@ def _print_scores(scores: CocoScores) -> None:
         typer.echo(f"{name:6} {f'{value:.2%}' if value >= 0 else 'no boxes to measure'}")
     width = max(map(len, scores.per_class))
     for name, figures in scores.per_class.items():
-        typer.echo(f"  {name:{width}}  " + "  ".join(f"{key} {figures[key]:.2%}" for key in ("AP", "AP50", "AP75")))
+        shown = "  ".join(f"{key} {figures[key]:.2%}" for key in ("AP", "AP50", "AP75") if figures[key] >= 0)
+        typer.echo(f"  {name:{width}}  {shown or 'no boxes to measure'}")
 
 
 def _suite(

@@ -134,6 +134,8 @@ def test_a_detector_is_scored_and_its_submission_written(tmp_path: Path) -> None
     alone = naswild("evaluate", "--weights", str(detector), *task, cwd=tmp_path)
     assert alone.returncode == 0, alone.stderr
     assert "0 missing, 0 unexpected" in alone.stdout
+    assert "no boxes to measure" in alone.stdout  # four images do not hold ten classes
+    assert "-100" not in alone.stdout
     (result,) = (json.loads(path.read_text()) for path in (tmp_path / "runs" / "evaluate" / "results").glob("*.json"))
     assert f"AP50   {result['metrics']['AP50']['value']:.2%}" in alone.stdout
     submit = naswild(
