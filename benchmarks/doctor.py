@@ -43,7 +43,9 @@ def examine(data: Path | None = None) -> list[Finding]:
 
 def _packages() -> Iterator[Finding]:
     yield Finding("Packages", "python", "ok", sys.version.split()[0])
-    yield Finding("Packages", "naswild", "ok", installed_version("naswild") or "run from a checkout, not installed")
+    version = installed_version("naswild")
+    advice = "run from a checkout: what it needs is not looked up; install it with: pip install -e ."
+    yield Finding("Packages", "naswild", "ok" if version else "missing", version or advice)
     for requirement in _requirements(None):
         yield _requirement("Packages", requirement, "pip install naswild")
 
@@ -56,7 +58,9 @@ def _extras() -> Iterator[Finding]:
 
 def _requirements(extra: str | None) -> list[Requirement]:
     """What this distribution asks for: always (None), or for one extra."""
-    found = []
+    found: list[Requirement] = []
+    if installed_version("naswild") is None:
+        return found
     for text in requires("naswild") or []:
         requirement = Requirement(text)
         always = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
@@ -91,8 +95,11 @@ def _imports() -> Iterator[Finding]:
 def _accelerators() -> Iterator[Finding]:
     import torch
 
+    from nas import native
+
     group = "Machine"
     yield Finding(group, "processor", "ok", machine())
+    yield Finding(group, "convolutions of a search", "ok", native.status())
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             card = torch.cuda.get_device_properties(index)

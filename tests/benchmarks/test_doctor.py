@@ -1,0 +1,18 @@
+"""The doctor's findings where a newcomer may stand: in a checkout that is not installed."""
+
+from benchmarks import doctor
+
+
+def test_a_checkout_that_is_not_installed_is_said_and_looked_at(monkeypatch, tmp_path):
+    known = doctor.installed_version
+    monkeypatch.setattr(doctor, "installed_version", lambda name: None if name == "naswild" else known(name))
+
+    def requires(name):
+        raise AssertionError(f"asked for the requirements of {name}, which is not installed")
+
+    monkeypatch.setattr(doctor, "requires", requires)
+    findings = {finding.name: finding for finding in doctor.examine(tmp_path)}
+    assert findings["naswild"].state == "missing"
+    assert "pip install -e ." in findings["naswild"].text
+    assert findings["torch"].state == "ok"
+    assert findings["convolutions of a search"].text
