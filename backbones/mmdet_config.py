@@ -83,8 +83,10 @@ def backbone_config(source: Any, *, channels: int = 48, cells: int = 14, **optio
     return {"type": "CellBackbone", "genotype": genotype, "channels": channels, "cells": cells, **options}
 
 
-def rewrite_channels(model: Any, old: Sequence[int], new: Sequence[int]) -> list[str]:
+def rewrite_channels(model: Any, old: Sequence[int], new: Sequence[int], name: str = "model") -> list[str]:
     """Replace ``old`` by ``new`` where neck and heads of ``model`` repeat the backbone's channels; lists the changes.
+
+    ``name`` is the place of ``model`` in its config, for the list.
 
     Lists that begin with the channels (``neck.in_channels``, and with SSD also what the neck passes on),
     ``in_channels`` from the last to the first (YOLOv3), and a single ``in_channels`` that reads the last level.
@@ -100,7 +102,7 @@ def rewrite_channels(model: Any, old: Sequence[int], new: Sequence[int]) -> list
             holder[key] = new[-1]
         else:
             continue
-        changes.append(f"{path}: {value} -> {holder[key]}")
+        changes.append(f"{path.replace('model', name, 1)}: {value} -> {holder[key]}")
     return changes
 
 

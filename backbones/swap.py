@@ -2,7 +2,7 @@
 
 The new config is complete and readable, and plain mmdet tools run it. The levels keep the strides of the old backbone,
 so anchors and heads stay as they are; every channel number that depends on the backbone is derived, and the
-normalisation of the images becomes the new backbone's. Before the file is kept, the detector is built and run once.
+normalisation of the images becomes the new backbone's. Before the file is written, the detector is built and run once.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ from nas.files import atomic_write
 
 # Image side for the trial run of the new detector where the config fixes none.
 _TRIAL_SIDE = 128
+# How mmdet says that channels do not fit, that an operation or a package is missing, that a teacher's file is not.
+_FAILURES = (
+    *(RuntimeError, AssertionError, TypeError, ValueError, LookupError, AttributeError),
+    *(OSError, ImportError),
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ def swap(
     *,
     channels: int = 48,
     cells: int = 14,
+    trial: bool = True,
     **options: Any,
 ) -> Swap:
     """Write the mmdet config ``config`` with ``backbone`` in the place of its own to ``out``.
@@ -55,34 +61,45 @@ def swap(
         backbone: A name of the zoo, a genotype, a weights file or a timm model.
         out: The new config (``.py``).
         channels, cells: Size of a network of cells that comes without a file.
+        trial: Build the new detector and run it once before the file is written.
         options: Further options of the backbone (``drop_path``, ``checkpointing``, ...).
 
     Raises :class:`NaswildError` if the config's neck or heads cannot take another backbone.
     """
     with mmdet_scope():
         cfg = load_config(config)
-        old = _own_backbone(cfg, config)
+        name, model = _detector(cfg)
+        old = _own_backbone(model, config)
         levels = measure(old)
         habits = _habits(old, trained=is_weights_file(backbone) or bool(options.get("pretrained")))
         habits |= {"out_indices": _indices(levels.strides, config), **options}
         new = backbone_config(backbone, channels=channels, cells=cells, **habits)
         built = require("mmdet.registry", "detection").MODELS.build(new)
         changes = [f"levels: strides {built.strides}, channels {levels.channels} -> {built.channels}"]
-        changes += (derived := rewrite_channels(cfg.model, levels.channels, built.channels))
+        changes += (derived := rewrite_channels(model, levels.channels, built.channels, name))
         if not derived:
             raise NaswildError(f"{config}: nothing in neck or heads reads the backbone's channels {levels.channels}")
-        cfg.model.backbone = new
+        model.backbone = new
         changes += [*_normalise(cfg, built.mean, built.std), *_forget_old_weights(cfg), *_import_ours(cfg)]
-        _try_out(cfg.model, config)
+        if trial:
+            _try_out(model, config)
+        else:
+            changes.append("not tried: the new detector was neither built nor run")
     done = Swap(os.fspath(out), str(old.type), _describe(backbone), tuple(changes))
     atomic_write(out, _header(config, done).encode() + cfg.pretty_text.encode())
     return done
 
 
-def _own_backbone(cfg: Any, config: str) -> Any:
+def _detector(cfg: Any) -> tuple[str, Any]:
+    """The detector's place in the config and itself: that of a tracker or a teacher and its student is a level down."""
     model: Any = cfg.get("model") or {}
+    inner = model.get("detector")
+    return ("model.detector", inner) if isinstance(inner, dict) else ("model", model)
+
+
+def _own_backbone(model: Any, config: str) -> Any:
     if not isinstance(model.get("backbone"), dict):
-        raise NaswildError(f"{config} has no model.backbone to swap")
+        raise NaswildError(f"{config} has no model.backbone (nor model.detector.backbone) to swap")
     if (model.get("roi_head") or {}).get("shared_head") is not None:
         raise NaswildError(
             f"{config}: its heads share the last stage of a ResNet (roi_head.shared_head), which no other backbone "
@@ -111,17 +128,23 @@ def _habits(old: Any, trained: bool) -> dict[str, Any]:
 
 
 def _normalise(cfg: Any, mean: Sequence[float], std: Sequence[float]) -> list[str]:
-    """The images' normalisation (RGB, 0 to 255) in the preprocessor and in what fills borders with the mean."""
-    preprocessor = cfg.model.data_preprocessor
-    before = list(preprocessor.get("mean") or [])
-    preprocessor.mean = [round(255 * value, 3) for value in mean]
-    preprocessor.std = [round(255 * value, 3) for value in std]
-    preprocessor.bgr_to_rgb = True
-    preprocessor.pop("rgb_to_bgr", None)
+    """The images' normalisation (RGB, 0 to 255) in the preprocessors and in what fills borders with the mean."""
+    means, deviations = ([round(255 * value, 3) for value in values] for values in (mean, std))
+    before = []
+    for preprocessor in _preprocessors(cfg.model):
+        before.append(list(preprocessor.get("mean") or []))
+        preprocessor.update(mean=means, std=deviations, bgr_to_rgb=True)
+        preprocessor.pop("rgb_to_bgr", None)
     for node in _dicts(cfg._cfg_dict):
-        if node.get("type") == "Expand" and list(node.get("mean") or []) == before:
-            node.update(mean=preprocessor.mean, to_rgb=True)
-    return [f"model.data_preprocessor: mean {preprocessor.mean}, std {preprocessor.std}, RGB"]
+        if node.get("type") == "Expand" and list(node.get("mean") or []) in before:
+            node.update(mean=means, to_rgb=True)
+    return [f"model.data_preprocessor: mean {means}, std {deviations}, RGB"]
+
+
+def _preprocessors(model: Any) -> list[Any]:
+    """Those that see images; one that serves several branches holds the one that does."""
+    found = [node["data_preprocessor"] for node in _dicts(model) if isinstance(node.get("data_preprocessor"), dict)]
+    return [preprocessor for preprocessor in found if "data_preprocessor" not in preprocessor]
 
 
 def _dicts(node: Any) -> list[Any]:
@@ -132,9 +155,10 @@ def _dicts(node: Any) -> list[Any]:
 def _forget_old_weights(cfg: Any) -> list[str]:
     changes = [f"load_from: {cfg.load_from} -> None"] if cfg.get("load_from") else []
     cfg.load_from = None
-    if cfg.model.get("init_cfg"):
-        changes.append("model.init_cfg: removed (weights of the old detector)")
-        cfg.model.init_cfg = None
+    for name, model in {"model": cfg.model, _detector(cfg)[0]: _detector(cfg)[1]}.items():
+        if model.get("init_cfg"):
+            changes.append(f"{name}.init_cfg: removed (weights of the old detector)")
+            model.init_cfg = None
     return changes
 
 
@@ -154,19 +178,25 @@ def _try_out(model: Any, config: str) -> None:
             warnings.filterwarnings("ignore", message="DeprecationWarning: `num_anchors` is deprecated")
             detector = require("mmdet.registry", "detection").MODELS.build(model).eval()
         with torch.no_grad():
-            features = detector.extract_feat(torch.zeros(1, 3, side, side))
+            run = getattr(detector, "extract_feat", detector.backbone)  # those of videos have no such method
+            features = run(torch.zeros(1, 3, side, side))
             for head in _dense_heads(detector):
                 head(features)
-    except (RuntimeError, AssertionError, TypeError, ValueError, IndexError) as error:
-        raise NaswildError(f"{config} does not run with the new backbone: {error}") from error
+    except _FAILURES as error:
+        raise NaswildError(
+            f"{config} does not run with the new backbone here: {error}; if it would elsewhere, write it without a "
+            f"trial (--untried)"
+        ) from error
 
 
 def _dense_heads(detector: Any) -> list[Any]:
     """The heads that take the neck's features as they are; those of transformers take queries and are left out."""
     detectors = require("mmdet.models.detectors", "detection")
-    if isinstance(detector, detectors.SingleStageDetector):
-        return [detector.bbox_head]
-    return [detector.rpn_head] if isinstance(detector, detectors.TwoStageDetector) and detector.with_rpn else []
+    dense = require("mmdet.models.dense_heads.base_dense_head", "detection").BaseDenseHead
+    if not isinstance(detector, detectors.SingleStageDetector | detectors.TwoStageDetector):
+        return []
+    heads = [getattr(detector, name, None) for name in ("bbox_head", "rpn_head")]
+    return [head for head in heads if isinstance(head, dense)]
 
 
 def _describe(backbone: Any) -> str:

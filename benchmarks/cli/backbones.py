@@ -21,6 +21,9 @@ def swap(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The new config.")],
     channels: Channels = 48,
     cells: Cells = 14,
+    untried: Annotated[
+        bool, typer.Option("--untried", help="Write it although the detector cannot be built and run on this machine.")
+    ] = False,
 ) -> None:
     """Put another backbone into an mmdetection config; channels, levels and normalisation follow.
 
@@ -32,7 +35,7 @@ def swap(
     """
     from backbones.swap import swap as swap_backbone
 
-    typer.echo(swap_backbone(config, backbone, out, channels=channels, cells=cells))
+    typer.echo(swap_backbone(config, backbone, out, channels=channels, cells=cells, trial=not untried))
 
 
 def convert(

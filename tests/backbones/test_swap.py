@@ -148,6 +148,47 @@ def test_the_file_says_what_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "config",
+    [
+        "mask2former_r50_8xb2-lsj-50e_coco",  # no dense head
+        "mask2former_r50_8xb2-8e_youtubevis2021",  # no method for its features
+        "sparse-rcnn_r50_fpn_1x_coco",  # proposals that are learned, not computed
+        "deformable-detr_r50_16xb2-50e_coco",
+    ],
+)
+def test_detectors_whose_heads_take_more_than_features_are_tried_as_far_as_these(config, tmp_path):
+    done = swap(config, "pdarts_cifar10", tmp_path / "new.py", **SMALL)
+    assert any("in_channels" in change for change in done.changes)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "bytetrack_yolox_x_8xb4-80e_crowdhuman-mot17halftrain_test-mot17halfval",
+        "soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco",
+    ],
+)
+def test_trackers_and_teachers_have_their_detector_one_level_down(config, weights, tmp_path):
+    done = swap(config, str(weights), tmp_path / "new.py")
+    model = Config.fromfile(str(tmp_path / "new.py")).model
+    assert model.detector.backbone.type == "CellBackbone"
+    assert any("model.detector.neck.in_channels" in change for change in done.changes)
+    text = (tmp_path / "new.py").read_text().split("\n\n", 1)[1]
+    assert "25.5" in text  # the new mean, in the preprocessor of the branches too
+    assert "103.53" not in str(model)
+    assert model.detector.get("init_cfg") is None
+
+
+def test_what_this_machine_cannot_run_is_written_when_told_so(tmp_path):
+    config = "mask-rcnn_r50_fpn-carafe_1x_coco"  # an operation that torchvision lacks
+    with pytest.raises(NaswildError, match=r"carafe_forward is not available.*--untried"):
+        swap(config, "pdarts_cifar10", tmp_path / "new.py", **SMALL)
+    done = swap(config, "pdarts_cifar10", tmp_path / "new.py", trial=False, **SMALL)
+    assert "not tried" in (tmp_path / "new.py").read_text()
+    assert "model.neck.in_channels" in str(done)
+
+
+@pytest.mark.parametrize(
     ("config", "backbone", "error", "message"),
     [
         ("retinanet_r5O_fpn_1x_coco", "pdarts_cifar10", UnknownName, "did you mean 'retinanet_r50_fpn_1x_coco'"),
@@ -155,6 +196,7 @@ def test_the_file_says_what_it_is(tmp_path):
         ("retinanet_r50_fpn_1x_coco", "pdarts_cifar1O", UnknownName, "did you mean 'pdarts_cifar10'"),
         ("faster-rcnn_r50-caffe_c4-1x_coco", "pdarts_cifar10", NaswildError, "shared_head"),
         ("detectors_cascade-rcnn_r50_1x_coco", "pdarts_cifar10", NaswildError, "levels at strides"),
+        ("ld_r50-gflv1-r101_fpn_1x_coco", "pdarts_cifar10", NaswildError, "No such file.*gfl_r101"),
     ],
 )
 def test_what_cannot_be_swapped_is_said_and_nothing_is_written(config, backbone, error, message, tmp_path):
