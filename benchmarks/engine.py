@@ -1,7 +1,7 @@
 """The local engine: runs jobs as processes of this machine, a fixed number at a time.
 
 The processes are forked from a server process that has the heavy libraries imported, so a job starts in milliseconds
-and a crash of one touches no other. Another engine (a cluster) is any class with the methods of :class:`Engine`.
+and a crash of one touches no other. The other engine, for clusters, is :mod:`benchmarks.ray_engine`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Event:
 
 
 class Engine(Protocol):
-    """What :func:`benchmarks.run.run_suite` asks of an engine."""
+    """What :func:`benchmarks.run.run_plan` asks of an engine."""
+
+    slots: int  # jobs at once; a job that several processes share counts as so many
 
     @property
     def free(self) -> int:
@@ -52,6 +54,15 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Stop whatever is running; jobs resume from their checkpoints in the next run."""
+
+
+def open_engine(name: str, context: RunContext, slots: int | None = None, preload: Iterable[str] = ()) -> Engine:
+    """The engine called ``name``, "local" or "ray", with so many slots, or as many as it finds fit."""
+    if name == "local":
+        return LocalEngine(context, slots or default_slots(), preload)
+    from benchmarks.ray_engine import RayEngine
+
+    return RayEngine(context, slots, preload)
 
 
 def default_slots() -> int:
@@ -76,7 +87,7 @@ class _Running:
     devices: str | None  # as CUDA_VISIBLE_DEVICES names them
 
 
-class LocalEngine:
+class LocalEngine(Engine):
     """Runs up to ``slots`` jobs at once; each gets a graphics card of its own where there are any.
 
     A job that several processes share counts as so many, and gets so many cards. With fewer slots it runs alone.
@@ -86,7 +97,7 @@ class LocalEngine:
         for variable in _THREAD_VARIABLES:
             os.environ[variable] = str(THREADS)
         self._context = context
-        self._slots = slots
+        self.slots = slots
         self._devices = visible_devices()
         self._running: list[_Running] = []
         self._processes = multiprocessing.get_context("forkserver")
@@ -95,7 +106,7 @@ class LocalEngine:
     @property
     def free(self) -> int:
         """How many more jobs may be started now."""
-        return max(0, self._slots - sum(running.job.processes for running in self._running))
+        return max(0, self.slots - sum(running.job.processes for running in self._running))
 
     def start(self, job: Job) -> None:
         """Fork a process for ``job``."""

@@ -12,7 +12,7 @@ from typing import Literal
 from rich.console import Console
 
 from benchmarks import provenance, rundir
-from benchmarks.engine import Engine, Event, LocalEngine, default_slots
+from benchmarks.engine import Engine, Event, open_engine
 from benchmarks.live import Display
 from benchmarks.plan import Job, Plan
 from benchmarks.planner import make_plan
@@ -36,9 +36,10 @@ class Options:
     only: tuple[str, ...] = ()  # parts of job names
     seeds: tuple[int, ...] | None = None  # instead of the suite's
     overwrite: Overwrite = "never"  # "failed": try failed jobs again; "always": start everything anew
-    slots: int | None = None  # jobs at once; None: one a graphics card, else one a processor
+    slots: int | None = None  # jobs at once; None: one a graphics card of the engine, else one a processor
     imports: tuple[str, ...] = ()  # modules that register tasks, makers or methods
     scale: str | None = None  # one of the suite's scales instead of its full size
+    engine: str = "local"  # or "ray"
 
 
 @dataclass
@@ -120,11 +121,10 @@ def _run_rest(session: _Session, options: Options) -> None:
         git=provenance.git_state(),
         machine=provenance.machine(),
     )
-    slots = options.slots or default_slots()
-    engine = LocalEngine(context, slots, _preload(pending))
+    engine = open_engine(options.engine, context, options.slots, _preload(pending))
     try:
         require_nothing_missing(engine, pending, context)
-        session.loop(engine, slots)
+        session.loop(engine)
     finally:
         engine.close()
 
@@ -147,7 +147,7 @@ class _Session:
         self._began: dict[str, float] = {}
         self._polled = 0.0
 
-    def loop(self, engine: Engine, slots: int) -> None:
+    def loop(self, engine: Engine) -> None:
         """Until nothing is left to run: fill the free slots, wait for something to happen, take it in."""
         while not self.schedule.finished:
             while engine.free and (job := self.schedule.next()) is not None:
@@ -158,7 +158,7 @@ class _Session:
             for event in engine.events(timeout=0.5):
                 self._take(event)
             self._look_elsewhere()
-            self._display.remaining(self.schedule.remaining(slots))
+            self._display.remaining(self.schedule.remaining(engine.slots))
 
     def _take(self, event: Event) -> None:
         job, message = event.job, event.message

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks import rundir
+from benchmarks import provenance, rundir
 from benchmarks.datasets import get_maker
 from benchmarks.items import save_items
 from benchmarks.plan import DATA, Job
@@ -43,9 +43,10 @@ class RunContext:
     suite: str
     run_dir: Path
     imports: tuple[str, ...] = ()
-    versions: dict[str, str] | None = None
+    versions: dict[str, str] | None = None  # None: those where the job runs
     git: str | None = None
-    machine: str = ""
+    machine: str = ""  # empty: the one where the job runs
+    folder: Path | None = None  # what relative paths start from; None: where the job's process is
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def run_in_child(
     multiprocessing.set_start_method(None, force=True)  # libraries choose for their own workers, as in any process
     if devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices
+    if context.folder is not None:
+        os.chdir(context.folder)
     try:
         with rundir.locked(context.run_dir, job):
             channel.send(_attempt(job, context, channel, threads))
@@ -258,9 +261,9 @@ def _result(job: Job, context: RunContext, assignment: Assignment, outcome: Outc
         details={**recipe, **outcome.details},
         artifacts={name: str(Path(path).relative_to(context.run_dir)) for name, path in artifacts.items()},
         provenance=Provenance(
-            versions=context.versions or {},
+            versions=context.versions or provenance.versions(),
             git=context.git,
-            machine=context.machine,
+            machine=context.machine or provenance.machine(),
             data=job.data.name if job.data is not None else "",
             data_version=outcome.data_version or (job.data.version if job.data is not None else ""),
             split=outcome.split,

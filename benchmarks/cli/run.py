@@ -14,7 +14,7 @@ from benchmarks.cli.options import Imports, RunDir, Slots, console, numbers
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from benchmarks.run import Summary
+    from benchmarks.run import Options, Summary
 
 
 def run(
@@ -38,6 +38,10 @@ def run(
         bool, typer.Option("--dry-run", help="Say what would run, how long, and what is missing.")
     ] = False,
     slots: Slots = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--engine", help="Where jobs run: on this machine, or on a Ray cluster (RAY_ADDRESS)."),
+    ] = "local",
     run_dir: RunDir = None,
     imports: Imports = None,
 ) -> None:
@@ -60,6 +64,7 @@ def run(
         slots=slots,
         imports=tuple(imports or ()),
         scale=scale,
+        engine=engine,
     )
     plan = prepare(suite, options, run_dir)
     screen = console()
@@ -68,7 +73,7 @@ def run(
 
         show_plan(plan, options, screen)
         return
-    command = _command(suite, scale, seeds, run_dir, imports)
+    command = _command(suite, options, seeds, run_dir)
     try:
         summary = run_plan(plan, options, screen, command)
     except KeyboardInterrupt:
@@ -77,13 +82,14 @@ def run(
     finish(summary, screen)
 
 
-def _command(suite: str, scale: str | None, seeds: str | None, run_dir: Path | None, imports: list[str] | None) -> str:
+def _command(suite: str, options: Options, seeds: str | None, run_dir: Path | None) -> str:
     """The command line that runs the same suite again."""
     words = ["naswild", "run", suite]
-    words += ["--scale", scale] if scale else []
+    words += ["--scale", options.scale] if options.scale else []
     words += ["--seeds", seeds] if seeds else []
+    words += ["--engine", options.engine] if options.engine != "local" else []
     words += ["--run-dir", str(run_dir)] if run_dir else []
-    words += [word for module in imports or [] for word in ("--import", module)]
+    words += [word for module in options.imports for word in ("--import", module)]
     return shlex.join(words)
 
 
