@@ -4,7 +4,7 @@
     python -m benchmarks.speed.detection metric          # our metric against pycocotools at the size of val2017
     python -m benchmarks.speed.detection metric --images 1000
     python -m benchmarks.speed.detection pipeline        # an SSD320 step by step, milliseconds an image
-    python -m benchmarks.speed.detection configs         # each shipped config on a GPU, images a second
+    python -m benchmarks.speed.detection configs         # each shipped config; on a GPU if there is one
 
 The metric is measured in processes of their own: processor time of all threads, and peak memory above what the process
 held before it began. Both engines get the same annotation file and the same detections; their twelve numbers must be
@@ -32,7 +32,7 @@ CLASSES = 80
 BOXES_PER_IMAGE = 7.3  # val2017: 36,781 boxes in 5,000 images
 DETECTIONS_PER_IMAGE = 100
 CONFIGS = Path(__file__).parents[2] / "detection" / "configs"
-COLUMNS = (("train fp32", 10, 0), ("train AMP", 10, 0), ("GiB, AMP", 9, 1), ("inference", 10, 0))
+COLUMNS = ("train", "train, AMP", "GiB, AMP", "inference")
 
 
 def make_case(folder: Path, images: int) -> None:
@@ -184,22 +184,23 @@ def _least(task: Callable[[], object], rounds: int) -> float:
     return min(times)
 
 
-def compare_configs(rounds: int, batch: int) -> None:
-    """Print what each shipped config does on the first GPU: whole training steps in fp32 and AMP, and inference."""
+def compare_configs(only: list[str], rounds: int, batch: int) -> None:
+    """Print what each shipped config does on the first GPU, or else on one thread: whole training steps, inference."""
     import torch
 
-    if not torch.cuda.is_available():
-        raise SystemExit("the configs are measured on a GPU, and none is in reach")
-    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}: images a second, batches of {batch}")
-    print(f"  {'config':28} {'train fp32':>10} {'train AMP':>10} {'GiB, AMP':>9} {'inference':>10}")
-    for path in sorted(CONFIGS.glob("*.py")):
-        found = measure_config(path, rounds, batch)
-        rates = " ".join(f"{found[name]:{width}.{digits}f}" for name, width, digits in COLUMNS)
-        print(f"  {path.stem:28} {rates}", flush=True)
+    torch.set_num_threads(1)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "one thread, by its processor time"
+    print(f"Images a second on {name}, PyTorch {torch.__version__}, batches of {batch}")
+    print(f"  {'config':28}" + "".join(f"{column:>12}" for column in COLUMNS))
+    for path in sorted(path for path in CONFIGS.glob("*.py") if not only or path.stem in only):
+        found = measure_config(path, device, rounds, batch)
+        rates = (f"{found[column]:12.1f}" if column in found else f"{'-':>12}" for column in COLUMNS)
+        print(f"  {path.stem:28}" + "".join(rates), flush=True)
 
 
-def measure_config(path: Path, rounds: int, batch: int) -> dict[str, float]:
-    """Images a second of one config's detector, by mmengine's own steps from pixels in GPU memory; new weights."""
+def measure_config(path: Path, device: Any, rounds: int, batch: int) -> dict[str, float]:
+    """Images a second of one config's detector with new weights, by mmengine's own steps from pixels in memory."""
     import torch
     from mmdet.registry import MODELS
     from mmengine.config import Config
@@ -209,58 +210,60 @@ def measure_config(path: Path, rounds: int, batch: int) -> dict[str, float]:
 
     with mmdet_scope():
         config = Config.fromfile(path)
-        config.model.backbone.pop("pretrained", None)  # nothing is fetched, nothing is read
+        for source in ("pretrained", "init_cfg"):  # nothing is fetched, nothing is read
+            config.model.backbone.pop(source, None)
         test_cfg = {"test_cfg": dict(config.model.get("test_cfg") or {}) | {"score_thr": 0.0}}
-        model = MODELS.build(dict(config.model) | test_cfg).cuda().to(memory_format=torch.channels_last)
+        model = MODELS.build(dict(config.model) | test_cfg).to(device).to(memory_format=torch.channels_last)
     resize = next(step for step in config.val_dataloader.dataset.pipeline if step.type == "Resize")
-    data = _drawn_batch(resize.scale[0], batch)
-    rates: dict[str, float] = {}
-    for name, wrap in (("train fp32", OptimWrapper), ("train AMP", AmpOptimWrapper)):
-        wrapper = wrap(torch.optim.SGD(model.train().parameters(), lr=1e-4, momentum=0.9))
+    data = _drawn_batch(resize.scale[0], batch, device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+    found = {"train": batch / _median(partial(model.train().train_step, data, OptimWrapper(optimizer)), rounds, device)}
+    if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-        rates[name] = batch / _on_gpu(partial(model.train_step, data, wrapper), rounds)
-        rates["GiB, AMP"] = torch.cuda.max_memory_allocated() / 2**30
-    rates["inference"] = batch / _on_gpu(partial(model.eval().test_step, data), rounds)
-    return rates
+        mixed = AmpOptimWrapper(optimizer=optimizer)
+        found["train, AMP"] = batch / _median(partial(model.train_step, data, mixed), rounds, device)
+        found["GiB, AMP"] = torch.cuda.max_memory_allocated() / 2**30
+    found["inference"] = batch / _median(partial(model.eval().test_step, data), rounds, device)
+    return found
 
 
-def _drawn_batch(size: int, batch: int) -> dict[str, Any]:
-    """``batch`` noise images (3, size, size) uint8 in GPU memory, seven boxes each."""
+def _drawn_batch(size: int, batch: int, device: Any) -> dict[str, Any]:
+    """``batch`` noise images (3, size, size) uint8 in the device's memory, seven boxes each."""
     import torch
     from mmdet.structures import DetDataSample
     from mmengine.structures import InstanceData
 
     torch.manual_seed(0)
     shape = {"img_shape": (size, size), "ori_shape": (size, size), "scale_factor": (1.0, 1.0)}
-    corners = size * torch.rand(batch, 7, 2, 2, device="cuda").sort(2).values
-    samples = [
-        DetDataSample(
-            gt_instances=InstanceData(bboxes=boxes, labels=torch.randint(CLASSES, (7,), device="cuda")),
-            metainfo=shape,
-        )
-        for boxes in corners.flatten(2)
-    ]
-    images = torch.randint(256, (batch, 3, size, size), dtype=torch.uint8, device="cuda")
+    corners = size * torch.rand(batch, 7, 2, 2, device=device).sort(2).values
+    labels = torch.randint(CLASSES, (batch, 7), device=device)
+    truths = [InstanceData(bboxes=one, labels=two) for one, two in zip(corners.flatten(2), labels, strict=True)]
+    images = torch.randint(256, (batch, 3, size, size), dtype=torch.uint8, device=device)
+    samples = [DetDataSample(gt_instances=truth, metainfo=shape) for truth in truths]
     return {"inputs": list(images), "data_samples": samples}
 
 
-def _on_gpu(task: Callable[[], object], rounds: int) -> float:
-    """Median wall seconds of ``task`` with all that it started on the GPU, after three rounds to warm up."""
+def _median(task: Callable[[], object], rounds: int, device: Any) -> float:
+    """Median seconds of ``task``, after one round to warm up: by the clock with all that it started on a GPU, or else
+    the processor's.
+    """
     import torch
 
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
     times = []
-    for _ in range(3 + rounds):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
+    for _ in range(1 + rounds):
+        start = clock()
         task()
-        torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return median(times[3:])
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(clock() - start)
+    return median(times[1:])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="?", choices=["metric", "pipeline", "configs"], default=None)
+    parser.add_argument("--only", nargs="+", default=[], metavar="CONFIG", help="configs, by name")
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=8)
@@ -268,7 +271,7 @@ def main() -> None:
     if options.part in ("metric", None):
         compare_metric(options.images)
     if options.part == "configs":
-        compare_configs(options.rounds, options.batch)
+        compare_configs(options.only, options.rounds, options.batch)
     if options.part in ("pipeline", None):
         print(f"SSD320, P-DARTS at 48 channels, one thread, batches of {options.batch}")
         compare_pipeline(options.rounds, options.batch)
