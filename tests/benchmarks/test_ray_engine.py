@@ -1,4 +1,4 @@
-"""The Ray engine on an instance of Ray on this machine; all but its arithmetic is skipped where ray is not installed."""
+"""The Ray engine on an instance of Ray on this machine. Where ray is not installed, what needs it is skipped."""
 
 from __future__ import annotations
 
