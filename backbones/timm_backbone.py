@@ -182,7 +182,7 @@ def _survey(name: str, options: dict[str, Any]) -> tuple[list[Tap], dict[str, An
     taps = [Tap(i, int(level["reduction"])) for i, level in enumerate(info)]
     nearest = [min(taps, key=partial(_distance, stride)) for stride in STRIDES]
     accepted = inspect.signature(type(model)).parameters
-    flexible = {"dynamic_img_size": True, "strict_img_size": False}
+    flexible = {"dynamic_img_size": True, "dynamic_img_pad": True, "strict_img_size": False}
     return nearest, {key: value for key, value in flexible.items() if key in accepted and key not in options}
 
 

@@ -45,6 +45,13 @@ def test_no_parameter_that_learns_goes_without_gradient(kind):
     assert [n for n, p in backbone.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
+def test_a_transformer_takes_sides_that_its_patches_do_not_divide():
+    backbone = TimmBackbone("test_vit").eval()
+    levels = backbone(torch.zeros(1, 3, 300, 167))
+    for level, stride in zip(levels, backbone.strides):
+        assert level.shape[2:] == (-(-300 // stride), -(-167 // stride))
+
+
 def test_levels_come_in_the_order_asked_for():
     forward, backward = small(out_indices=(1, 3)).eval(), small(out_indices=(-1, 1)).eval()
     backward.load_state_dict(forward.state_dict())
