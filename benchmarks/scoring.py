@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from nas.evaluate import Score
     from nas.proxies import Proxy
 
-DETECTOR_OPTIONS = ("split", "config", "algorithm")
+SCORE_OPTIONS = {"split", "config", "engine"}
+SUBMISSION_OPTIONS = {"split", "config", "algorithm"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def score_detector(
     Args:
         detector: The checkpoint; its config lies beside it unless ``options`` name one.
         submission: Only write the file for COCO's server into this folder.
-        options: ``split`` (val; test for a submission), ``config`` (a file), ``algorithm`` (in the submission's name).
+        options: ``split`` (val; test for a submission), ``config`` (a file), ``engine`` of the metric (hotcoco or
+            pycocotools), or ``algorithm`` (in the submission's name).
     """
     from detection.data import CocoData
     from detection.mmdet_import import prepare
@@ -109,10 +111,10 @@ def score_detector(
     from detection.evaluate import evaluate_detector, write_submission
 
     given = dict(options or {})
-    _require_known(given, set(DETECTOR_OPTIONS), "a detector")
-    algorithm = str(given.pop("algorithm", "naswild"))
+    _require_known(given, SCORE_OPTIONS if submission is None else SUBMISSION_OPTIONS, "a detector")
     data = CocoData.open(root)
     if submission is not None:
+        algorithm = str(given.pop("algorithm", "naswild"))
         return write_submission(detector, data, submission, algorithm, report=report, **given)
     return evaluate_detector(detector, data, report=report, **given)
 

@@ -148,7 +148,7 @@ def _read_config(weights: Path, config: str | Path | None) -> Config:
         beside = [weights.with_name(CONFIG), *sorted(weights.parent.glob("*.py"))]
         found = [candidate for candidate in beside if candidate.is_file()]
         if not found:
-            raise NaswildError(f"beside {weights} is no config ({CONFIG} or a .py file); name it with --config")
+            raise NaswildError(f"beside {weights} is no config ({CONFIG} or a .py file); name it: -o config=FILE")
         path = found[0]
     try:
         return Config.fromfile(str(path))

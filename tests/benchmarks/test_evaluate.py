@@ -12,7 +12,7 @@ from test_cli import naswild
 
 from backbones.metadata import CellArchitecture
 from backbones.weights import WeightsMetadata, save_weights
-from benchmarks.scoring import score_classifier
+from benchmarks.scoring import score_classifier, score_detector
 from nas.errors import NaswildError, UnknownName
 from nas.evaluate import evaluate_classifier
 from nas.network import build_network
@@ -136,6 +136,11 @@ def test_a_detector_is_scored_and_its_submission_written(tmp_path: Path) -> None
     assert "0 missing, 0 unexpected" in alone.stdout
     assert "no boxes to measure" in alone.stdout  # four images do not hold ten classes
     assert "-100" not in alone.stdout
+    reference = score_detector(detector, root, options={"engine": "pycocotools"}).scores
+    assert reference is not None
+    assert all(f"{name:6} {value:.2%}" in alone.stdout for name, value in reference.stats.items() if value >= 0)
+    with pytest.raises(UnknownName, match="algorithm"):
+        score_detector(detector, root, options={"algorithm": "darts"})
     (result,) = (json.loads(path.read_text()) for path in (tmp_path / "runs" / "evaluate" / "results").glob("*.json"))
     assert f"AP50   {result['metrics']['AP50']['value']:.2%}" in alone.stdout
     submit = naswild(
