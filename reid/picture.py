@@ -8,9 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from reid.datasets import Person, ReidData, labels_of
-from reid.distances import distance_blocks
 from reid.ranking import Gallery
-from reid.recipe import ReidRecipe
 from reid.score import Retrieval
 
 SHOWN = 10  # gallery images per query
@@ -20,19 +18,18 @@ GAP = 8
 RIGHT, WRONG, QUERY = (40, 160, 60), (200, 50, 50), (60, 60, 60)
 
 
-def draw_rankings(path: Path, data: ReidData, found: Retrieval, recipe: ReidRecipe) -> Path:
+def draw_rankings(path: Path, data: ReidData, found: Retrieval) -> Path:
     """Write the picture (PNG) and return its path.
 
-    A row is a query (grey frame) and its :data:`SHOWN` nearest images by the plain distance, framed green where the
-    person is the same and red where not; images of the person under the query's own camera are left out, as in the
-    scores.
+    A row is a query (grey frame) and its :data:`SHOWN` nearest images in the order that was scored, framed green
+    where the person is the same and red where not; images of the person under the query's own camera are left out.
     """
     rows = chosen_queries(found)
     height = CELL[1] + GAP
     label = 70
     sheet = Image.new("RGB", (label + (SHOWN + 1) * (CELL[0] + GAP) + 2 * GAP, len(rows) * height + GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for row, (query, near) in enumerate(zip(rows, nearest_images(rows, data, found, recipe), strict=True)):
+    for row, (query, near) in enumerate(zip(rows, nearest_images(rows, data, found), strict=True)):
         person, top = data.query[query], row * height + GAP
         score = found.ranking.queries.average_precision[query]
         draw.text((GAP, top), f"{'best' if row < len(rows) - BAD else 'worst'}\nAP {100 * score:.0f} %", fill=QUERY)
@@ -54,11 +51,11 @@ def chosen_queries(found: Retrieval) -> list[int]:
     return [*order[:GOOD].tolist(), *order[GOOD:][-BAD:].tolist()]
 
 
-def nearest_images(rows: list[int], data: ReidData, found: Retrieval, recipe: ReidRecipe) -> list[np.ndarray]:
+def nearest_images(rows: list[int], data: ReidData, found: Retrieval) -> list[np.ndarray]:
     """For each query of ``rows`` the gallery indices ranked first."""
     gallery = Gallery(*labels_of(data.gallery))
     near = []
-    for start, block in distance_blocks(found.query_features[rows], found.gallery_features, recipe.metric):
+    for start, block in found.distances(rows):
         for offset, distances in enumerate(block, start):
             person = data.query[rows[offset]]
             distances[gallery.split(person.identity, person.camera)[1]] = np.inf

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix
 from torch import Tensor
 
 from nas.errors import NaswildError
@@ -59,40 +59,61 @@ def free_memory_bytes() -> int | None:
     return int(dict(line.split(":", 1) for line in lines)["MemAvailable"].split()[0]) * 1024
 
 
-def reranked_blocks(
-    query: Tensor,
-    gallery: Tensor,
-    *,
-    metric: Metric = "cosine",
-    k1: int = K1,
-    k2: int = K2,
-    weight: float = WEIGHT,
-    rows: Sequence[int] | None = None,
-    block_bytes: int = BLOCK_BYTES,
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield ``(first row, re-ranked distances)`` of the queries ``rows`` (default all), to be scored as plain ones are.
+@dataclass(frozen=True)
+class Reranking:
+    """All images of a set encoded, so that the distances of any queries can be corrected; made by :meth:`of`.
 
-    ``query`` (q, d) and ``gallery`` (g, d). Final distance: (1 - weight) * Jaccard distance of the encodings + weight *
-    the relative original distance (Eq. 12). Equals the published code on Euclidean distances.
+    ``features`` are those of the ``queries`` queries and then of the gallery, ``encoding`` is by image and ``columns``
+    the same by column, ``scale`` the largest squared distance of each image.
     """
-    require_memory(len(query) + len(gallery), query.shape[1], k1, k2)
-    everyone = torch.cat([query, gallery]).float()
-    if metric == "cosine":
-        everyone = torch.nn.functional.normalize(everyone, dim=1)
-    near = nearest(everyone, k1 + 1, block_bytes)
-    encoding = encode(everyone, near, k1)
-    if k2 > 1:
-        encoding = expand_query(encoding, near.indices[:, :k2])
-    columns = encoding.tocsc()
-    mine = np.arange(len(query)) if rows is None else np.asarray(rows)
-    targets = everyone[len(query) :]
-    for start, squared in distance_blocks(everyone[mine], targets, "euclidean", block_bytes):
-        for row, distances in enumerate(squared, start):
-            person = mine[row]
-            shared = _overlap(encoding, columns, person)[len(query) :]
-            distances *= weight / near.scale[person]
-            distances += (1 - weight) * (1 - shared / (2 - shared))
-        yield start, squared
+
+    features: Tensor
+    queries: int
+    encoding: csr_matrix
+    columns: csc_matrix
+    scale: np.ndarray
+    weight: float
+
+    @classmethod
+    def of(
+        cls,
+        query: Tensor,
+        gallery: Tensor,
+        *,
+        metric: Metric = "cosine",
+        k1: int = K1,
+        k2: int = K2,
+        weight: float = WEIGHT,
+        block_bytes: int = BLOCK_BYTES,
+    ) -> Reranking:
+        """Encode ``query`` (q, d) and ``gallery`` (g, d); raises :class:`NaswildError` if the memory will not do."""
+        require_memory(len(query) + len(gallery), query.shape[1], k1, k2)
+        everyone = torch.cat([query, gallery]).float()
+        if metric == "cosine":
+            everyone = torch.nn.functional.normalize(everyone, dim=1)
+        near = nearest(everyone, k1 + 1, block_bytes)
+        encoding = encode(everyone, near, k1)
+        if k2 > 1:
+            encoding = expand_query(encoding, near.indices[:, :k2])
+        return cls(everyone, len(query), encoding, encoding.tocsc(), near.scale, weight)
+
+    def blocks(
+        self, rows: Sequence[int] | None = None, block_bytes: int = BLOCK_BYTES
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield ``(first row, re-ranked distances)`` of the queries ``rows`` (default all), to be scored as plain ones.
+
+        Final distance: (1 - weight) * Jaccard distance of the encodings + weight * the relative original distance (Eq.
+        12). Equals the published code on Euclidean distances.
+        """
+        mine = np.arange(self.queries) if rows is None else np.asarray(rows)
+        targets = self.features[self.queries :]
+        for start, squared in distance_blocks(self.features[mine], targets, "euclidean", block_bytes):
+            for row, distances in enumerate(squared, start):
+                person = mine[row]
+                shared = _overlap(self.encoding, self.columns, person)[self.queries :]
+                distances *= self.weight / self.scale[person]
+                distances += (1 - self.weight) * (1 - shared / (2 - shared))
+            yield start, squared
 
 
 def nearest(features: Tensor, count: int, block_bytes: int = BLOCK_BYTES) -> Neighbours:
@@ -144,7 +165,7 @@ def expand_query(encoding: csr_matrix, neighbours: np.ndarray) -> csr_matrix:
     return average @ encoding
 
 
-def _overlap(encoding: csr_matrix, columns: csr_matrix, person: int) -> np.ndarray:
+def _overlap(encoding: csr_matrix, columns: csc_matrix, person: int) -> np.ndarray:
     """Sum over the entries of ``person``'s encoding of the minimum with every other image's entry (Eq. 10), (n,)."""
     total = np.zeros(encoding.shape[0], np.float32)
     low, high = encoding.indptr[person : person + 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -16,17 +17,19 @@ from reid.extract import extract_features, gather_shards
 from reid.images import ImageLoader
 from reid.ranking import Gallery, QueryScores, Ranking, score_queries, summarise
 from reid.recipe import ReidRecipe
-from reid.reranking import reranked_blocks
+from reid.reranking import Reranking
 from reid.sampling import shard
+
+# Gives, for a list of queries, blocks (first row, distances (rows, g) to the gallery).
+Distances = Callable[[Sequence[int]], Iterable[tuple[int, np.ndarray]]]
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """A ranking with the descriptors it came from, (q, d) and (g, d)."""
+    """A ranking with the distances it came from."""
 
     ranking: Ranking
-    query_features: Tensor
-    gallery_features: Tensor
+    distances: Distances
 
 
 def score_network(
@@ -48,21 +51,24 @@ def score_network(
         return extract_features(network, loader, mean, std, fabric, flip=recipe.flip_test, report=report, stage=stage)
 
     query, gallery = describe(data.query, "describe queries"), describe(data.gallery, "describe gallery")
-    return Retrieval(rank(query, gallery, data, recipe, fabric), query, gallery)
+    distances = distances_between(query, gallery, recipe)
+    return Retrieval(rank(distances, data, recipe, fabric), distances)
 
 
-def rank(query: Tensor, gallery: Tensor, data: ReidData, recipe: ReidRecipe, fabric: Fabric) -> Ranking:
+def distances_between(query: Tensor, gallery: Tensor, recipe: ReidRecipe) -> Distances:
+    """The distances that ``recipe`` ranks by, of descriptors (q, d) and (g, d): plain ones, or re-ranked."""
+    if recipe.rerank:
+        return Reranking.of(query, gallery, metric=recipe.metric).blocks
+    return lambda rows: distance_blocks(query[list(rows)], gallery, recipe.metric)
+
+
+def rank(distances: Distances, data: ReidData, recipe: ReidRecipe, fabric: Fabric) -> Ranking:
     """Score the queries, each process taking its share of them."""
     query_ids, query_cameras = labels_of(data.query)
-    mine = list(shard(len(query), fabric.global_rank, fabric.world_size))
-    if recipe.rerank:
-        blocks = reranked_blocks(query, gallery, metric=recipe.metric, rows=mine)
-    else:
-        blocks = distance_blocks(query[mine], gallery, recipe.metric)
-    scores = score_queries(
-        blocks, Gallery(*labels_of(data.gallery)), query_ids[mine], query_cameras[mine], recipe.average_precision
-    )
-    return summarise(_gather_scores(fabric, scores, len(query)), recipe.average_precision)
+    mine = list(shard(len(query_ids), fabric.global_rank, fabric.world_size))
+    gallery = Gallery(*labels_of(data.gallery))
+    scores = score_queries(distances(mine), gallery, query_ids[mine], query_cameras[mine], recipe.average_precision)
+    return summarise(_gather_scores(fabric, scores, len(query_ids)), recipe.average_precision)
 
 
 def _gather_scores(fabric: Fabric, scores: QueryScores, total: int) -> QueryScores:

@@ -71,7 +71,7 @@ def run_reid(
     share_buffers(fabric, network)
     mean, std = network.backbone.mean, network.backbone.std
     found = score_network(network, data, recipe, fabric, mean=mean, std=std, workers=execution.workers, report=report)
-    picture = draw_rankings(workdir / "rankings.png", data, found, recipe) if fabric.is_global_zero else None
+    picture = draw_rankings(workdir / "rankings.png", data, found) if fabric.is_global_zero else None
     clock.save()
     return _outcome(run, data, found, sizes, picture)
 

@@ -28,7 +28,7 @@ from backbones.torchreid_import import load_torchreid
 from nas.seeding import generator
 from reid.distances import distance_blocks
 from reid.ranking import Gallery, Ranking, evaluate, score_queries, summarise
-from reid.reranking import estimated_bytes, reranked_blocks
+from reid.reranking import Reranking, estimated_bytes
 
 DIMENSIONS = 2048  # of ResNet-50's descriptor
 
@@ -148,7 +148,7 @@ def measure_reranking(setting: Setting) -> int:
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     before = _reset_peak()
     start = time.process_time()
-    blocks = reranked_blocks(query, gallery)
+    blocks = Reranking.of(query, gallery).blocks()
     scores = score_queries(blocks, Gallery(gallery_ids, gallery_cameras), query_ids, query_cameras)
     seconds = time.process_time() - start
     above = _status("VmHWM") - before

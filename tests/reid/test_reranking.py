@@ -9,7 +9,7 @@ import torch
 from backbones.torchreid_import import load_torchreid
 from nas.errors import NaswildError
 from reid import reranking
-from reid.reranking import reranked_blocks
+from reid.reranking import Reranking
 
 
 def people(count: int, seed: int) -> torch.Tensor:
@@ -31,7 +31,8 @@ def published(query: torch.Tensor, gallery: torch.Tensor, **options: float) -> n
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_equals_the_published_code(metric, k1, k2, weight):
     query, gallery = people(30, 0), people(140, 1)
-    blocks = reranked_blocks(query, gallery, metric=metric, k1=k1, k2=k2, weight=weight, block_bytes=2048)
+    encoded = Reranking.of(query, gallery, metric=metric, k1=k1, k2=k2, weight=weight, block_bytes=2048)
+    blocks = encoded.blocks(block_bytes=2048)
     ours = np.concatenate([block for _, block in blocks])
     if metric == "cosine":
         query, gallery = (torch.nn.functional.normalize(x, dim=1) for x in (query, gallery))
@@ -40,12 +41,13 @@ def test_equals_the_published_code(metric, k1, k2, weight):
 
 def test_a_share_of_the_queries_gets_its_own_rows():
     query, gallery = people(20, 0), people(60, 1)
-    whole = np.concatenate([block for _, block in reranked_blocks(query, gallery)])
-    share = np.concatenate([block for _, block in reranked_blocks(query, gallery, rows=[3, 11, 19])])
+    encoded = Reranking.of(query, gallery)
+    whole = np.concatenate([block for _, block in encoded.blocks()])
+    share = np.concatenate([block for _, block in encoded.blocks([3, 11, 19])])
     np.testing.assert_allclose(share, whole[[3, 11, 19]], atol=1e-6)
 
 
 def test_too_little_memory_is_said_before_anything_is_computed(monkeypatch):
     monkeypatch.setattr(reranking, "free_memory_bytes", lambda: 10**6)
     with pytest.raises(NaswildError, match=r"re-ranking 80 images needs about .* GiB"):
-        next(reranked_blocks(people(20, 0), people(60, 1)))
+        Reranking.of(people(20, 0), people(60, 1))
