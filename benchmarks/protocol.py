@@ -1,8 +1,8 @@
 """Protocols: versioned YAML files that hold every hyper-parameter of one stage.
 
-A protocol's ``hash`` covers what decides the numbers (stage, version, recipe) and nothing else, so comments, the source
-and the expected time can be edited freely. A file with ``extends: other`` takes over the recipe of another protocol and
-says only what differs.
+A protocol's ``hash`` covers what decides the numbers (stage, version, recipe) and nothing else, so comments, the
+source, the expected time and memory can be edited freely. A file with ``extends: other`` takes over the recipe of
+another protocol and says only what differs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,15 @@ from benchmarks.yamlfile import Document, find_named, named, read_yaml, validate
 FOLDER = Path(__file__).parent / "protocols"
 
 
+class GpuMemory(BaseModel):
+    """A peak of the memory of one graphics card: how much, and where the figure is from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gb: float = Field(gt=0)  # 10^9 bytes
+    source: str
+
+
 class _File(BaseModel):
     """What a protocol file may hold."""
 
@@ -33,6 +42,7 @@ class _File(BaseModel):
     source: str
     extends: str | None = None  # the protocol whose recipe this one's is laid over
     seconds: float | None = Field(None, gt=0)  # expected time of one job on the machine that the suite is meant for
+    gpu_memory: GpuMemory | None = None  # where a figure was published or measured
     recipe: dict[str, Any]
 
 
@@ -47,6 +57,7 @@ class Protocol:
     seconds: float | None
     recipe: Any
     path: Path
+    gpu_memory: GpuMemory | None = None
 
     @cached_property
     def hash(self) -> str:
@@ -79,7 +90,9 @@ def load_protocol(name_or_path: str, stage: str | None = None, model: str | None
     if model is not None:
         module, _, name = model.partition(":")
         recipe = validate(getattr(import_module(module), name), document, content=recipe, at=("recipe",))
-    return Protocol(file.name, file.version, file.stage, file.source, file.seconds, recipe, document.path)
+    return Protocol(
+        file.name, file.version, file.stage, file.source, file.seconds, recipe, document.path, file.gpu_memory
+    )
 
 
 def _whole_recipe(file: _File, document: Document) -> dict[str, Any]:
