@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import multiprocessing
 
 from benchmarks.tasks import Assignment, DataSource, Subject, get_task
+from nas import launch
 from nas.progress import Progress, silent
 from nas.train_recipe import Execution
 from reid.draw import SetSize, make_reid_sets
@@ -125,8 +127,12 @@ def test_two_processes_resume_to_the_same_bits(two_processes: Path):
     assert [name for name in saved if not torch.equal(saved[name], other[name])] == []
 
 
-def test_the_task_shares_its_job_among_processes(two_processes: Path, tmp_path: Path):
+def test_the_task_shares_its_job_among_processes(
+    two_processes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same job in one process takes up what two have trained, and scores it alike."""
+    forked = partial(launch.run_in_processes, start_method="fork")  # which import nothing again
+    monkeypatch.setattr(launch, "run_in_processes", forked)
     task, found = get_task("reid"), []
     for processes in (2, 1):
         options = {"set": "market1501", "parts": 2, "processes": processes}
