@@ -105,7 +105,8 @@ def validate(model: type[Model], document: Document, content: Any = None, at: Lo
 
 def _explain(problem: Any, names: set[str]) -> str:
     if problem["type"] == "extra_forbidden":
-        near = get_close_matches(str(problem["loc"][-1]), sorted(names), n=3, cutoff=0.5)
+        key = str(problem["loc"][-1])  # may be a right name elsewhere in the file
+        near = get_close_matches(key, sorted(names - {key}), n=3, cutoff=0.5)
         return "unknown key" + (f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else "")
     if problem["type"] == "missing":
         return "this key is missing"

@@ -13,6 +13,7 @@ from nas.genotype import INPUTS, CellSpec, Genotype
 
 MARGIN = 14.0
 HEADING = 30.0  # room for the line above each cell
+LETTER = 6.2  # width of a letter of that line, rather more than the mean
 CELL_GAP = 26.0
 # Fill of an operation by its family; dark text reads on all of them, on white and on black paper.
 COLOURS = {"sep": "#a9cdf0", "dil": "#cdbcf2", "skip": "#a8dfb4", "max": "#f6c99a", "avg": "#f7dfa0", "conv": "#9fdcd9"}
@@ -95,17 +96,19 @@ def _picture(genotype: Genotype) -> tuple[list[Shape], float, float]:
     for name, cell in (("Normal cell", genotype.normal), ("Reduction cell", genotype.reduce)):
         layout = lay_out(cell)
         first, last = layout.top_and_bottom()
-        shapes.append(Heading(MARGIN, top + 12, f"{name}: {_summary(cell)}"))
+        heading = Heading(MARGIN, top + 12, f"{name}: {_summary(cell)}")
+        shapes.append(heading)
         # A lane that several readers share is drawn once: twice would be darker.
         shapes += dict.fromkeys(_cell(cell, layout, MARGIN, top + HEADING - first))
-        width = max(width, layout.width + 2 * MARGIN)
+        width = max(width, layout.width + 2 * MARGIN, LETTER * len(heading.text) + 2 * MARGIN)
         top += HEADING + last - first + CELL_GAP
     return shapes, width, top - CELL_GAP + MARGIN
 
 
 def _summary(cell: CellSpec) -> str:
     skips = f"{cell.skips} skip-connect{'' if cell.skips == 1 else 's'}"
-    return f"{len(cell.nodes)} nodes, {skips}, {cell.longest_path} connection levels"
+    levels = f"{cell.longest_path} connection level{'' if cell.longest_path == 1 else 's'}"
+    return f"{len(cell.nodes)} nodes, {skips}, {levels}"
 
 
 def _cell(cell: CellSpec, layout: Layout, dx: float, dy: float) -> Iterator[Shape]:

@@ -102,13 +102,14 @@ def _wild_sentence(best: WildScore, score: Improvement, data_sets: int) -> str:
 
 def _winner_sentence(measured: Measurements, entries: Sequence[ProxyCorrelation]) -> str:
     first = entries[0]
-    proxy = [entry for entry in entries if entry.proxy == first.proxy and entry.points]
+    proxy = [entry for entry in entries if entry.proxy == first.proxy and len(entry.points) > 1]
     if not proxy:
-        return f"No cell was measured on both {first.proxy.name} and a target."
+        return f"Fewer than two cells were measured on both {first.proxy.name} and a target."
     winner = max(proxy[0].points, key=lambda point: proxy[0].points[point][0])
     wins = sum(winner == _first_cell(measured, entry) for entry in proxy)
     name = measured.label(winner)
-    return f"The best cell on {first.proxy.name} ({name}) is also the best on {wins} of {len(proxy)} targets."
+    where = f"{wins} of {len(proxy)} target{'' if len(proxy) == 1 else 's'}"
+    return f"The best cell on {first.proxy.name} ({name}) is also the best on {where}."
 
 
 def _first_cell(measured: Measurements, entry: ProxyCorrelation) -> Point:

@@ -1,9 +1,11 @@
 "use strict";
 // Sorting and filtering of the tables. Without scripts the page is complete, only in its own order.
 
+const FEW = 5; // rows that need no filter
+
 for (const figure of document.querySelectorAll("figure.table")) {
   const table = figure.querySelector("table");
-  addFilter(figure, table);
+  if (table.querySelectorAll("tbody tr:not(.block)").length > FEW) addFilter(figure, table);
   table.querySelectorAll("tr.heads th").forEach((head, index) => addSorting(table, head, index));
 }
 

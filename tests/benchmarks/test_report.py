@@ -232,3 +232,10 @@ def test_points_lie_inside_the_frame_and_single_values_do_not_divide_by_zero() -
 
 def test_durations_are_for_people() -> None:
     assert [seconds(s) for s in (0.1, 45, 300, 12_000, 300_000)] == ["0.1 s", "45 s", "5.0 min", "3.3 h", "3.5 days"]
+
+
+def test_one_cell_alone_is_not_called_the_best() -> None:
+    alone = [result for result in mini_results() if result.backbone.name == "darts_v2"]
+    said = " ".join(sentences(Measurements(alone)))
+    assert "Fewer than two cells" in said
+    assert "also the best" not in said

@@ -41,6 +41,8 @@ const input = document.querySelector("#table-detection input");
 input.value = "pdarts"; input.dispatchEvent(new Event("input"));
 report.filtered = shown().map((r) => r.dataset.name).join();
 report.visibleBlocks = [...table.querySelectorAll("tr.block")].filter((b) => !b.hidden).length;
+report.filters = [...document.querySelectorAll("figure.table")].every(
+  (f) => Boolean(f.querySelector("input")) === (f.querySelectorAll("tbody tr:not(.block)").length > 5));
 report.wide = document.documentElement.scrollWidth > innerWidth;
 report.seen = seen.join("; ");
 document.title = JSON.stringify(report);
@@ -62,6 +64,7 @@ def test_sorting_filtering_and_silence(tmp_path: Path) -> None:
     assert int(found["blocks"]) == 5
     assert found["filtered"].split(",") == ["pdarts_cifar10", "pdarts@digits"]
     assert int(found["visibleBlocks"]) == 2
+    assert found["filters"] == "true"  # on every table of more than five rows, and on no other
     assert found["seen"] == ""
 
 

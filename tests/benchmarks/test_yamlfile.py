@@ -36,6 +36,7 @@ def _write(tmp_path: Path, text: str) -> Path:
             r"file.yaml:4: parts.1.epocs: unknown key; did you mean 'epochs'",
         ),
         ("name: a\nparts:\n  - epochs: many\n", r"file.yaml:3: parts.0.epochs: .*integer.* \(given: 'many'\)"),
+        ("name: a\nepochs: 1\n", r"file.yaml:2: epochs: unknown key$"),  # right elsewhere, not here
         ("parts: []\n", r"file.yaml:1: name: this key is missing"),
         ("name: a\nname: b\n", r"file.yaml:2: key 'name' is given twice"),
         ("name: [a\n", r"file.yaml:2: not valid YAML"),

@@ -7,10 +7,10 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from nas import zoo
-from nas.draw import Box, Curve, _picture, draw_png, draw_svg, operation_label
+from nas.draw import Box, Curve, Heading, _picture, draw_png, draw_svg, operation_label
 from nas.draw_layout import lay_out
 from nas.genotype import INPUTS, CellSpec, Edge, Genotype
 
@@ -88,3 +88,13 @@ def test_the_png_is_a_picture_of_the_same_shape(tmp_path: Path) -> None:
     with Image.open(tmp_path / "cell.png") as image:
         assert image.size == (round(width), round(height))
         assert len(image.convert("RGB").getcolors(maxcolors=100_000) or []) > 20
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_headings_end_on_the_canvas(name: str) -> None:
+    shapes, width, _ = _picture(zoo.genotype(name))
+    font = ImageFont.load_default(11)
+    headings = [shape for shape in shapes if isinstance(shape, Heading)]
+    assert len(headings) == 2
+    for heading in headings:
+        assert heading.x + font.getlength(heading.text) <= width
