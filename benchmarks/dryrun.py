@@ -86,8 +86,8 @@ def _show_memory(
     for name, need in sorted(names.items()):
         if need is not None and memory.too_small(need, cards):
             largest = max(card.gb for card in cards)
-            text = f"{name} needs about {need.gb:.1f} GB of GPU memory, the largest card has {largest:.1f} GB"
-            console.print(f"[yellow]missing:[/] {escape(text)}", highlight=False, soft_wrap=True)
+            text = f"{need.gb:.1f} GB of GPU memory for {name}, the largest card has {largest:.1f} GB"
+            console.print(f"[yellow]perhaps missing:[/] {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def _show_missing(pending: Sequence[Job], context: RunContext, engine: Engine, console: Console) -> None:
