@@ -30,7 +30,8 @@ def tiles(measured: Measurements, results: Sequence[Result]) -> Iterator[Tile]:
     """The numbers at the top of the page."""
     best = _best(measured)
     if best is not None and best.score is not None:
-        yield Tile("best wild score", signed(best.score.value), best.backbone)
+        which = "of a searched cell" if measured.backbones[best.backbone].kind == "searched" else "of a cell"
+        yield Tile(f"best wild score {which}", signed(best.score.value), best.backbone)
     ranks = [entry.correlation.kendall for entry in proxy_correlations(measured) if entry.correlation]
     if ranks:
         yield Tile("proxy to target", f"{median(ranks):+.2f}", f"median Kendall tau over {len(ranks)} targets")

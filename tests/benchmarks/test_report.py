@@ -20,7 +20,7 @@ from benchmarks.report.paired import paired_table
 from benchmarks.report.plots import Dot, scatter, seconds
 from benchmarks.report.power import power_table
 from benchmarks.report.provenance import protocol_texts
-from benchmarks.report.summary import doubts, sentences
+from benchmarks.report.summary import doubts, sentences, tiles
 from benchmarks.store import Result
 from benchmarks.tables.measurements import Measurements
 
@@ -239,3 +239,10 @@ def test_one_cell_alone_is_not_called_the_best() -> None:
     said = " ".join(sentences(Measurements(alone)))
     assert "Fewer than two cells" in said
     assert "also the best" not in said
+
+
+def test_the_tile_of_the_wild_score_says_among_which_cells_it_is_the_best() -> None:
+    results = mini_results()
+    assert next(tiles(Measurements(results), results)).title == "best wild score of a searched cell"
+    given = [result for result in results if result.backbone.kind != "searched"]
+    assert next(tiles(Measurements(given), given)).title == "best wild score of a cell"
