@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.items import load_items
-from benchmarks.statistics import PairedDifference, paired_difference
+from benchmarks.items import Resampled, load_items, load_resampled
+from benchmarks.statistics import PairedDifference, paired_difference, resampled_difference
 from benchmarks.store import Result
 from benchmarks.tables.keys import Setting, Task
 from benchmarks.tables.measurements import Measurements
@@ -22,7 +22,8 @@ ITEMS = {"classify": "images", "detect": "images", "reid": "queries"}
 class Pair:
     """Mean scores of backbones a and b under one metric, and the bootstrap of a - b over the images or queries.
 
-    ``runs`` says how many trained networks each mean is over; an image's score is averaged over them first.
+    ``runs`` says how many trained networks each mean is over; an image's score is averaged over them first. A metric
+    that is no mean over images is averaged over them on each drawn set.
     """
 
     task: Task
@@ -51,8 +52,8 @@ def compare(run_dir: Path, results: Sequence[Result], a: str, b: str) -> list[Pa
     pairs = [pair for task in measured.tasks for pair in pairs_of(run_dir, measured, task, a, b)]
     if not pairs:
         raise NaswildError(
-            f"no task has scores of single images or queries for both {a} and {b}; classification and "
-            "re-identification keep them, detection does not (its AP is no mean over images)"
+            f"no task has scores of single images or queries for both {a} and {b}; they are kept beside the results "
+            "of a run, not with numbers that come from elsewhere, and detection keeps them only since this version"
         )
     return pairs
 
@@ -65,18 +66,19 @@ def pairs_of(
         results = measured.of(task, setting, a), measured.of(task, setting, b)
         known = [name for found in results for result in found for name in result.metrics]
         for metric in metrics or list(dict.fromkeys(known)):
-            sides = [_mean_scores(run_dir, found, metric) for found in results]
-            pair = _pair(task, setting, metric, sides)
+            found = _pair_of_items(run_dir, task, setting, metric, results)
+            pair = found or _pair_of_sets(run_dir, task, setting, metric, results)
             if pair is not None:
                 yield pair
 
 
-def _mean_scores(run_dir: Path, results: Sequence[Result], metric: str) -> list[np.ndarray]:
-    scores = [load_items(run_dir, result, metric) for result in results]
-    return [found for found in scores if found is not None]
+Sides = tuple[Sequence[Result], Sequence[Result]]
 
 
-def _pair(task: Task, setting: Setting, metric: str, sides: Sequence[list[np.ndarray]]) -> Pair | None:
+def _pair_of_items(run_dir: Path, task: Task, setting: Setting, metric: str, results: Sides) -> Pair | None:
+    """From one score an image or query."""
+    loaded = [[load_items(run_dir, result, metric) for result in side] for side in results]
+    sides = [[scores for scores in side if scores is not None] for side in loaded]
     if not all(sides):
         return None
     lengths = {len(scores) for side in sides for scores in side}
@@ -87,3 +89,27 @@ def _pair(task: Task, setting: Setting, metric: str, sides: Sequence[list[np.nda
     if difference is None:
         return None
     return Pair(task, metric, (float(a.mean()), float(b.mean())), (len(sides[0]), len(sides[1])), difference)
+
+
+def _pair_of_sets(run_dir: Path, task: Task, setting: Setting, metric: str, results: Sides) -> Pair | None:
+    """From the metric on sets of images or queries that were drawn for both alike."""
+    loaded = [[(load_resampled(run_dir, result, metric), result) for result in side] for side in results]
+    sides = [[(kept, result) for kept, result in side if kept is not None] for side in loaded]
+    if not all(sides):
+        return None
+    drawn = {(kept.items, kept.sets) for side in sides for kept, _ in side}
+    if len(drawn) > 1:
+        raise NaswildError(
+            f"{task}, {setting}: the results were resampled from different sets of images "
+            f"({', '.join(str(items) for items, _ in sorted(drawn))}) and cannot be paired"
+        )
+    a, b = (_mean_on_sets(metric, [kept for kept, _ in side]) for side in sides)
+    means = [float(np.mean([result.metrics[metric].value for _, result in side])) for side in sides]
+    difference = resampled_difference(means[0] - means[1], a - b, drawn.pop()[0], ITEMS.get(task.kind, "items"))
+    if difference is None:
+        return None
+    return Pair(task, metric, (means[0], means[1]), (len(sides[0]), len(sides[1])), difference)
+
+
+def _mean_on_sets(metric: str, runs: Sequence[Resampled]) -> np.ndarray:
+    return np.mean([run.values[metric] for run in runs], axis=0)

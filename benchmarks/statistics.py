@@ -186,6 +186,23 @@ def paired_difference(a: Sequence[float], b: Sequence[float], unit: str = "image
     return PairedDifference(float(difference.mean()), int(difference.size), interval)
 
 
+def resampled_difference(
+    mean: float, on_sets: Sequence[float], n: int, unit: str = "images"
+) -> PairedDifference | None:
+    """The same for a metric that is no mean over items: ``on_sets`` is a - b on sets that were drawn from ``n`` items.
+
+    Sets on which the metric is undefined (nan) are left out. None below :data:`MINIMUM_SAMPLE` items or sets.
+    """
+    defined = np.asarray(on_sets, float)
+    defined = defined[~np.isnan(defined)]
+    if min(n, defined.size) < MINIMUM_SAMPLE:
+        return None
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return PairedDifference(
+        mean, n, Interval(float(low), float(high), f"the choice of the {n} {unit}, not training seeds")
+    )
+
+
 def pareto_front(costs: Sequence[float], values: Sequence[float], higher_is_better: bool = True) -> list[bool]:
     """For each point whether no other has at most its cost and at least its quality, one of them strictly."""
     quality = np.asarray(values, float) * (1 if higher_is_better else -1)

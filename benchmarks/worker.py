@@ -227,7 +227,7 @@ def _other_cell(job: Job, subject: Subject, search: Result, run_dir: Path) -> Su
 def _result(job: Job, context: RunContext, assignment: Assignment, outcome: Outcome) -> Result:
     subject, protocol = assignment.subject, job.protocol
     genotype = outcome.genotype if outcome.genotype is not None else subject.genotype
-    artifacts = dict(outcome.artifacts) | save_items(context.run_dir, job.name, outcome.per_item)
+    artifacts = dict(outcome.artifacts) | save_items(context.run_dir, job.name, outcome.per_item, outcome.resampled)
     recipe = {"recipe": protocol.recipe_dict} if protocol is not None else {}
     return Result(
         key=job.key,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ Detections = np.ndarray | list[dict[str, Any]]
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALL_POINTS = np.linspace(0, 1, 101)
 MAX_DETECTIONS = (1, 10, 100)
+WHOLE_RANGE = (0.0, 1e10)  # of areas, in square pixels: COCO's "all"
 METRICS = ("AP", "AP50", "AP75", "APS", "APM", "APL")
 RECALLS = ("AR1", "AR10", "AR100", "ARS", "ARM", "ARL")
 
@@ -81,10 +82,12 @@ def evaluate_coco(
         max_detections: per image, three limits; the standard ones are 1, 10 and 100.
         categories: the category ids that count; all of ``truth`` by default.
     """
-    if engine not in ("hotcoco", "pycocotools"):
-        raise NaswildError(f"unknown COCO engine {engine!r}: use 'hotcoco' or 'pycocotools'")
-    run = _hotcoco if engine == "hotcoco" else _pycocotools
-    precision, recall, classes = run(truth, detections, iou_type, list(max_detections), categories)
+    evaluation, annotations = _opener(engine)(truth, detections, iou_type, list(max_detections), categories)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision, recall = np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"])
+    classes = tuple(annotations.cats[index]["name"] for index in evaluation.params.catIds)
     return CocoScores(
         stats=_twelve(precision, recall),
         per_class={name: _six(precision[:, :, [index]]) for index, name in enumerate(classes)},
@@ -93,9 +96,30 @@ def evaluate_coco(
     )
 
 
-def _hotcoco(
+def match_boxes(truth: Truth, detections: np.ndarray, *, engine: Engine = "hotcoco") -> list[dict[str, Any]]:
+    """Which detections COCO's rules match with a box of the truth, at all areas: one entry an image and class.
+
+    The entries are pycocotools' ``evalImgs``: ``image_id``, ``category_id``, ``dtScores`` (D,), ``dtMatches`` and
+    ``dtIgnore`` (10 IoU thresholds, D), ``gtIgnore`` (G,). Arguments as in :func:`evaluate_coco`.
+    """
+    evaluation, _ = _opener(engine)(truth, detections, "bbox", list(MAX_DETECTIONS), None)
+    evaluation.params.areaRng, evaluation.params.areaRngLbl = [list(WHOLE_RANGE)], ["all"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+    return [entry for entry in evaluation.evalImgs if entry is not None]
+
+
+def _opener(engine: Engine) -> Callable[..., tuple[Any, Any]]:
+    openers = {"hotcoco": _open_hotcoco, "pycocotools": _open_pycocotools}
+    if engine not in openers:
+        raise NaswildError(f"unknown COCO engine {engine!r}: use 'hotcoco' or 'pycocotools'")
+    return openers[engine]
+
+
+def _open_hotcoco(
     truth: Truth, detections: Detections, iou_type: str, limits: list[int], categories: Sequence[int] | None
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+) -> tuple[Any, Any]:
+    """An evaluation, not yet run, and its annotations."""
     hotcoco = require("hotcoco", "detection")
     _refuse_lost_threads()
     annotations = hotcoco.COCO(truth if isinstance(truth, Mapping) else str(truth))
@@ -103,11 +127,7 @@ def _hotcoco(
     evaluation.params.max_dets = limits
     if categories is not None:
         evaluation.params.cat_ids = sorted(categories)
-    evaluation.evaluate()
-    evaluation.accumulate()
-    result = evaluation.eval
-    names = tuple(annotations.cats[index]["name"] for index in evaluation.params.cat_ids)
-    return np.asarray(result["precision"]), np.asarray(result["recall"]), names
+    return evaluation, annotations
 
 
 def _refuse_lost_threads() -> None:
@@ -120,9 +140,9 @@ def _refuse_lost_threads() -> None:
     _hotcoco_users.add(os.getpid())
 
 
-def _pycocotools(
+def _open_pycocotools(
     truth: Truth, detections: Detections, iou_type: str, limits: list[int], categories: Sequence[int] | None
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+) -> tuple[Any, Any]:
     coco = require("pycocotools.coco", "detection")
     with contextlib.redirect_stdout(io.StringIO()):  # it narrates its progress
         annotations = coco.COCO(None if isinstance(truth, Mapping) else str(truth))
@@ -131,13 +151,10 @@ def _pycocotools(
             annotations.createIndex()
         results = annotations.loadRes(detections) if len(detections) else _no_results(coco, annotations)
         evaluation = require("pycocotools.cocoeval", "detection").COCOeval(annotations, results, iou_type)
-        evaluation.params.maxDets = limits
-        if categories is not None:
-            evaluation.params.catIds = sorted(categories)
-        evaluation.evaluate()
-        evaluation.accumulate()
-    names = tuple(annotations.cats[index]["name"] for index in evaluation.params.catIds)
-    return evaluation.eval["precision"], evaluation.eval["recall"], names
+    evaluation.params.maxDets = limits
+    if categories is not None:
+        evaluation.params.catIds = sorted(categories)
+    return evaluation, annotations
 
 
 def _no_results(coco: Any, annotations: Any) -> Any:

@@ -16,6 +16,7 @@ from detection.curves import draw_curves
 from detection.data import CocoData
 from detection.picture import draw_comparison
 from detection.recipe import DetectRecipe, Execution
+from detection.resample import ResampledAP, resample_ap
 from nas.attempts import Attempts, device_name, peak_memory_bytes
 from nas.progress import Report, silent
 from nas.seeding import seed_all
@@ -35,7 +36,8 @@ class DetectOutcome:
     """What a detection run gives, and what it cost over all attempts. AP and AR are fractions of 1.
 
     ``metrics`` (AP AP50 AP75 APS APM APL) and ``recalls`` leave out a size that the data set has no box of; ``chance``
-    is the baseline of :mod:`detection.chance` under the same names. ``curves`` holds the precision at 101 points of
+    is the baseline of :mod:`detection.chance` under the same names. ``resampled`` holds AP on image sets drawn with
+    replacement, on the main process. ``curves`` holds the precision at 101 points of
     recall for IoU 0.5, 0.75 and the mean over 0.5 to 0.95; ``curves_picture`` shows them. Rates are images per second,
     in training and (network with post-processing) in evaluation. Multiply-adds and parameters are counted at
     ``input_size``.
@@ -45,6 +47,7 @@ class DetectOutcome:
     recalls: dict[str, float]
     per_class: dict[str, dict[str, float]]
     chance: dict[str, float]
+    resampled: ResampledAP | None
     curves: dict[str, list[float]]
     input_size: tuple[int, int, int]
     backbone_parameters: int
@@ -107,7 +110,9 @@ def run_detection(
     run = DetectionRun(config, workdir / RESUME_POINT, identity, report, clock.beat)
     run.train()
     scores, detections = run.score()
+    resampled = None
     if is_main():
+        resampled = resample_ap(data.split(split).read(), detections, engine=execution.engine)
         run.save_detector(workdir / DETECTOR)
         run.save_config(workdir / CONFIG, backbone_config(backbone_source, recipe, pretrained=False))
         draw_comparison(data.split(split), detections, workdir / PICTURE)
@@ -122,7 +127,7 @@ def run_detection(
         "inference_images_per_second": run.inference.images / run.inference.seconds,
     }
     chance = chance_level(data, split=split, seed=seed, engine=execution.engine)
-    return _outcome(run, scores, chance, (3, recipe.input_size, recipe.input_size), cost, workdir)
+    return _outcome(run, scores, chance, resampled, (3, recipe.input_size, recipe.input_size), cost, workdir)
 
 
 def _identity(backbone: dict[str, Any], data: CocoData, recipe: DetectRecipe, seed: int) -> str:
@@ -135,6 +140,7 @@ def _outcome(
     run: DetectionRun,
     scores: CocoScores,
     chance: dict[str, float],
+    resampled: ResampledAP | None,
     size: tuple[int, int, int],
     cost: dict[str, Any],
     workdir: Path,
@@ -146,6 +152,7 @@ def _outcome(
         recalls={name: measured[name] for name in RECALLS if name in measured},
         per_class=scores.per_class,
         chance={name: value for name, value in chance.items() if value >= 0},
+        resampled=resampled,
         curves={
             "IoU 0.5": scores.curve(0.5).tolist(),
             "IoU 0.75": scores.curve(0.75).tolist(),

@@ -39,7 +39,8 @@ def pair_table(rows: Sequence[Row]) -> Table:
         notes=(
             Note(
                 "In brackets: 95 % bootstrap interval over the n images or queries. It does not cover training seeds: "
-                "an image's score is averaged over the runs (A, B) that there are, and those are taken as given."
+                "an image's score is averaged over the runs (A, B) that there are, and those are taken as given. "
+                "AP is scored anew on each drawn set of images."
             ),
         ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from benchmarks.items import Resampled
 from benchmarks.tasks.task import Assignment, Outcome, Task
 from nas.errors import NaswildError
 
@@ -89,6 +90,7 @@ class Detect(Task):
             macs=found.backbone_macs,
             input_size=(height, width),
             details=_details(found),
+            resampled=_resampled(found),
             artifacts={
                 "picture": found.picture,
                 "precision and recall": found.curves_picture,
@@ -104,6 +106,12 @@ def _open(assignment: Assignment) -> CocoData:
     if assignment.data.root is None:
         raise NaswildError(f"data {assignment.data.name!r} has no root")
     return CocoData.open(assignment.data.root, name=assignment.data.name)
+
+
+def _resampled(found: DetectOutcome) -> Resampled | None:
+    if found.resampled is None:
+        return None
+    return Resampled(found.resampled.images, found.resampled.sets, found.resampled.values)
 
 
 def _details(found: DetectOutcome) -> dict[str, Any]:

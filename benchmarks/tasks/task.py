@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from benchmarks.items import Resampled
 from benchmarks.store import Metric
 from nas.progress import Report, silent
 
@@ -77,6 +78,7 @@ class Outcome:
     artifacts: Mapping[str, Path] = field(default_factory=dict)  # files inside the run directory
     # Metric -> one number an image or query, in the order of the data; the metric is their mean. See benchmarks.items.
     per_item: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    resampled: Resampled | None = None  # the same for metrics that are no means
 
 
 class Task(ABC):

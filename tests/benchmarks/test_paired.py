@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.items import load_items, right_answers, save_items
+from benchmarks.items import Resampled, load_items, load_resampled, right_answers, save_items
 from benchmarks.paired import compare
+from benchmarks.statistics import resampled_difference
 from benchmarks.store import Result
 from nas.errors import NaswildError, UnknownName
 
@@ -86,6 +87,56 @@ def test_different_numbers_of_items_are_refused(tmp_path: Path, make_result: Mak
     ]
     with pytest.raises(NaswildError, match=r"\[9, 400\] items"):
         compare(tmp_path, results, "a", "b")
+
+
+def drawn(run_dir: Path, result: Result, name: str, seed: int, scores: np.ndarray, sets: int = 7) -> Result:
+    """The same scores, but kept as the mean on sets of images, as a metric is that is no mean over images."""
+    counts = np.random.default_rng(sets).multinomial(scores.size, np.ones(scores.size) / scores.size, size=1000)
+    job = f"{name}-{seed}-sets"
+    resampled = Resampled(scores.size, sets, {"top1": (counts @ scores / scores.size).tolist()})
+    artifacts = {what: str(path.relative_to(run_dir)) for what, path in save_items(run_dir, job, {}, resampled).items()}
+    metrics = {"top1": result.metrics["top1"].model_copy(update={"value": float(scores.mean())})}
+    backbone = result.backbone.model_copy(update={"name": name})
+    changes = {"key": job, "job": job, "seed": seed, "backbone": backbone, "artifacts": artifacts, "metrics": metrics}
+    return result.model_copy(update=changes)
+
+
+def test_a_metric_on_drawn_sets_gives_the_interval_that_single_items_give(
+    tmp_path: Path, make_result: MakeResult
+) -> None:
+    """For a mean over images both ways are the same bootstrap, up to the draws."""
+    scores = {("a", 0): right(0.03, 1), ("a", 1): right(0.02, 3), ("b", 0): right(0.0, 2)}
+    by_item, by_set = (
+        compare(tmp_path, [keep(tmp_path, make_result(), *who, found) for who, found in scores.items()], "a", "b")[0]
+        for keep in (kept, drawn)
+    )
+    assert by_set.difference.mean == pytest.approx(by_item.difference.mean)
+    assert (by_set.means, by_set.runs, by_set.difference.n) == (pytest.approx(by_item.means), (2, 1), 400)
+    width = by_item.difference.interval.high - by_item.difference.interval.low
+    assert by_set.difference.interval.low == pytest.approx(by_item.difference.interval.low, abs=0.1 * width)
+    assert by_set.difference.interval.high == pytest.approx(by_item.difference.interval.high, abs=0.1 * width)
+
+
+def test_results_on_other_sets_are_no_pairs(tmp_path: Path, make_result: MakeResult) -> None:
+    results = [
+        drawn(tmp_path, make_result(), "a", 0, right(0.0, 1), sets=7),
+        drawn(tmp_path, make_result(), "b", 0, right(0.0, 2), sets=8),
+    ]
+    with pytest.raises(NaswildError, match="different sets of images"):
+        compare(tmp_path, results, "a", "b")
+    assert load_resampled(tmp_path, results[0], "top5") is None
+    (tmp_path / results[0].artifacts["per_item"]).write_bytes(b"cut")
+    with pytest.raises(NaswildError, match="cannot be read"):
+        load_resampled(tmp_path, results[0], "top1")
+
+
+def test_sets_without_the_metric_are_left_out_of_the_interval() -> None:
+    on_sets = [0.1, 0.2, 0.3, float("nan")]
+    found = resampled_difference(0.2, on_sets, n=5)
+    assert found is not None
+    assert 0.1 <= found.interval.low <= found.interval.high <= 0.3
+    assert resampled_difference(0.2, [0.1, float("nan")], n=5) is None
+    assert resampled_difference(0.2, on_sets, n=2) is None
 
 
 def test_unknown_backbones_and_results_without_scores_are_said(tmp_path: Path, make_result: MakeResult) -> None:

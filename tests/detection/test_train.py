@@ -53,6 +53,8 @@ def assert_same(first: DetectOutcome, second: DetectOutcome) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert first.metrics == second.metrics
     assert first.per_class == second.per_class
+    assert first.resampled is not None and second.resampled is not None
+    assert first.resampled.values["AP"].tolist() == second.resampled.values["AP"].tolist()
     assert first.history == second.history
 
 
@@ -150,6 +152,10 @@ def test_outcome_holds_what_was_measured(whole: DetectOutcome, quick: DetectReci
     assert len(outcome.history) == quick.epochs
     assert outcome.history[0]["train_loss"] > outcome.history[-1]["train_loss"]
     assert len(outcome.curves["IoU 0.5"]) == 101
+    assert outcome.resampled is not None
+    assert outcome.resampled.images == len(digits.val.read()["images"])
+    on_sets = outcome.resampled.values["AP"]
+    assert on_sets.min() < outcome.metrics["AP"] < on_sets.max()
     assert outcome.images_per_second > 0
     assert outcome.inference_images_per_second > 0
     # 3 x 8 x 64 taps on 8 x 8 places, 8 x 12 x 9 on 4 x 4, 12 x 16 x 9 on 2 x 2
