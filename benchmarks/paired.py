@@ -112,4 +112,4 @@ def _pair_of_sets(run_dir: Path, task: Task, setting: Setting, metric: str, resu
 
 
 def _mean_on_sets(metric: str, runs: Sequence[Resampled]) -> np.ndarray:
-    return np.mean([run.values[metric] for run in runs], axis=0)
+    return np.mean([np.asarray(run.values[metric]) for run in runs], axis=0)
