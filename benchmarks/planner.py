@@ -67,7 +67,8 @@ class _Planner:
         for name, values in entry.axes.items():
             where = ("tasks", index, name)
             if name not in task.options:
-                raise self.document.error(where, str(unknown(f"option of task {entry.task}", name, task.options)))
+                known = (*task.options, *TaskEntry.model_fields)
+                raise self.document.error(where, str(unknown(f"key or option of task {entry.task}", name, known)))
             if wrong := [value for value in values if not isinstance(value, task.options[name])]:
                 raise self.document.error(where, f"expected {task.options[name].__name__}, got {wrong[0]!r}")
         if lacking := task.required_options - entry.axes.keys():
