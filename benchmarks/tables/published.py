@@ -61,21 +61,34 @@ def add_published(table: Table, name: str, keys: Mapping[str, str], warning: str
         Row({keys[k]: cell for k, cell in _cells(source, row, marks).items() if k in keys}, "published") for row in kept
     ]
     block = Block("The paper's numbers, not measured here", tuple(_unit_texts(rows, table)), source.source)
-    notes = [Note(f"{source.source}: {warning}"), *_notes(source, marks, heads=False)]
+    unseen = _marks(_cells(source, row, marks) for row in source.rows) - _marks(row.cells for row in rows)
+    footnotes = [note for note in _notes(source, marks, heads=False) if note.mark not in unseen]
+    notes = [Note(f"{source.source}: {warning}"), *footnotes]
     return Table(table.name, table.caption, table.columns, (*table.blocks, block), (*table.notes, *notes))
 
 
+def _marks(rows: Iterable[Mapping[str, Cell]]) -> set[str]:
+    return {mark for cells in rows for cell in cells.values() for mark in cell.marks}
+
+
 def _unit_texts(rows: Iterable[Row], table: Table) -> Iterable[Row]:
-    """Where the paper prints another unit than the column (B for M), the unit goes with the number."""
+    """Where the paper prints another unit than the column (B for M, GPU-days for s), the unit goes with the number."""
+    units = {column.key: column.unit for column in table.columns}
     for row in rows:
         cells = dict(row.cells)
-        cell = cells.get("madds")
-        column = next((c for c in table.columns if c.key == "madds"), None)
-        if cell is not None and cell.value is not None and cell.text is not None and column is not None:
-            unit = "B" if float(cell.text.lstrip("~")) * 1e8 < cell.value and cell.value >= 1e8 else "M"
-            if unit != column.unit:
-                cells["madds"] = Cell(cell.value, f"{cell.text} {unit}", marks=cell.marks)
+        for key, unit_of in (("madds", _madds_unit), ("cost", lambda _: "GPU-days")):
+            cell = cells.get(key)
+            if cell is not None and cell.value is not None and cell.text is not None and key in units:
+                unit = unit_of(cell)
+                if unit != units[key]:
+                    cells[key] = Cell(cell.value, f"{cell.text} {unit}", marks=cell.marks)
         yield Row(cells, row.role)
+
+
+def _madds_unit(cell: Cell) -> str:
+    assert cell.value is not None
+    assert cell.text is not None
+    return "B" if float(cell.text.lstrip("~")) * 1e8 < cell.value and cell.value >= 1e8 else "M"
 
 
 def _table(source: PublishedTable) -> Table:

@@ -176,6 +176,23 @@ def test_a_published_number_in_another_unit_keeps_its_unit() -> None:
     assert built.blocks[-1].rows[0].cells["madds"].text == "31.4 B"
 
 
+def test_published_search_costs_keep_their_unit_in_a_column_of_seconds() -> None:
+    results = [r.model_copy(update={"task": "cifar10"}) if r.kind == "classify" else r for r in mini_results()]
+    (built,) = [t for t in build_tables(results, published=True) if t.name == "classification"]
+    assert next(column.unit for column in built.columns if column.key == "cost") == "s"
+    texts = [row.cells["cost"].text for row in built.blocks[-1].rows if row.cells["cost"].value is not None]
+    assert "0.3 GPU-days" in texts
+    assert all(text is not None and text.endswith(" GPU-days") for text in texts)
+
+
+def test_footnotes_of_columns_that_are_not_shown_are_left_out() -> None:
+    results = [r.model_copy(update={"task": "cifar10"}) if r.kind == "classify" else r for r in mini_results()]
+    (built,) = [t for t in build_tables(results, published=True) if t.name == "classification"]
+    used = {mark for row in built.rows() for cell in row.cells.values() for mark in cell.marks}
+    assert {note.mark for note in built.notes if note.mark} == used
+    assert not any("CIFAR-100 figure" in note.text for note in built.notes)
+
+
 def test_a_task_of_ones_own_gets_a_table_and_counts_as_a_target() -> None:
     speeds = [
         make_result(b, "latency", "phone", {"ms": Metric(value=10.0 + i, higher_is_better=False, unit="ms")})
