@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.store import Result
 from benchmarks.tables.describe import cost_column, name_cells, search_cost_cells, size_cells, size_columns
 from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.notes import cost_note, notes
 from benchmarks.tables.rows import MetricColumn, RowBuilder
-from benchmarks.tables.table import Cell, Column, Table
+from benchmarks.tables.table import Cell, Column, Note, Table
 
 TOP5_CHANCE = 0.1  # with fewer than 50 classes the top-5 error says little and is left out
 
@@ -23,7 +23,9 @@ def classification_table(measured: Measurements) -> Table | None:
     metrics = [column for name in names for column in _columns(measured, name)]
 
     def describe(results: Sequence[Result]) -> Mapping[str, Cell]:
-        return {**name_cells(results), **size_cells(results), **search_cost_cells(measured, results)}
+        first = min((result.task for result in results), key=names.index)
+        sized = [result for result in results if result.task == first]  # networks for other data may be others
+        return {**name_cells(results), **size_cells(sized), **search_cost_cells(measured, results)}
 
     builder = RowBuilder(measured, "classify", metrics, describe)
     blocks = builder.blocks()
@@ -39,8 +41,13 @@ def classification_table(measured: Measurements) -> Table | None:
             Column("method", "Method", numeric=False),
         ),
         blocks=blocks,
-        notes=(*notes(builder, blocks), *cost_note(measured, results)),
+        notes=(*notes(builder, blocks), *_size_note(names), *cost_note(measured, results)),
     )
+
+
+def _size_note(names: Sequence[str]) -> Iterator[Note]:
+    if len(names) > 1:
+        yield Note(f"Params and multiply-adds: of a row's network for the first of {', '.join(names)} that it has.")
 
 
 def _columns(measured: Measurements, name: str) -> list[MetricColumn]:

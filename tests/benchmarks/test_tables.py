@@ -185,6 +185,26 @@ def test_published_search_costs_keep_their_unit_in_a_column_of_seconds() -> None
     assert all(text is not None and text.endswith(" GPU-days") for text in texts)
 
 
+def test_sizes_are_of_one_network_and_no_mean_over_data_sets() -> None:
+    digits = [r for r in mini_results() if r.kind == "classify"]
+    larger = [
+        r.model_copy(
+            update={
+                "key": f"{r.key}-large",
+                "task": "animals",
+                "backbone": r.backbone.model_copy(update={"parameters": 3_400_000, "macs": 540_000_000}),
+            }
+        )
+        for r in digits
+    ]
+    (built,) = [t for t in build_tables([*digits, *larger]) if t.name == "classification"]
+    first = built.caption.removeprefix("Classification: ").split(", ")[0]
+    of_row = {r.backbone.name: r.backbone.parameters for r in (larger if first == "animals" else digits)}
+    rows = [row for row in built.rows() if row.role == "measured"]
+    assert {row.cells["name"].text: row.cells["params"].value for row in rows}.items() <= of_row.items()
+    assert any(f"for the first of {first}" in note.text for note in built.notes)
+
+
 def test_footnotes_of_columns_that_are_not_shown_are_left_out() -> None:
     results = [r.model_copy(update={"task": "cifar10"}) if r.kind == "classify" else r for r in mini_results()]
     (built,) = [t for t in build_tables(results, published=True) if t.name == "classification"]
