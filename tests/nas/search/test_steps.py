@@ -151,7 +151,9 @@ def test_a_search_in_bfloat16_ends_near_one_in_float32(proxy, tmp_path):
         moves.append(end - start)
     assert moves[1].isfinite().all()
     assert not torch.equal(*moves)
-    assert similarity(*([move] for move in moves)) > 0.7  # Adam's first steps have the size of its rate everywhere
+    # Adam's first steps have the size of its rate everywhere, so roundings that turn a sign weigh much, and how many do
+    # depends on the processor (0.69 and more were seen). Unrelated moves of 224 alphas would be within 0.2 of zero.
+    assert similarity(*([move] for move in moves)) > 0.5
 
 
 class Stopped(Exception):
