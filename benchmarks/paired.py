@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from benchmarks.items import Resampled, load_items, load_resampled
+from benchmarks.items import load_items, load_resampled
 from benchmarks.statistics import PairedDifference, paired_difference, resampled_difference
 from benchmarks.store import Result
 from benchmarks.tables.keys import Setting, Task
 from benchmarks.tables.measurements import Measurements
 from nas.errors import NaswildError, unknown
 
+Kept = TypeVar("Kept")
 ITEMS = {"classify": "images", "detect": "images", "reid": "queries"}
 
 
@@ -35,7 +37,7 @@ class Pair:
     @property
     def items(self) -> str:
         """What was resampled: images or queries."""
-        return ITEMS.get(self.task.kind, "items")
+        return _unit(self.task)
 
 
 def compare(run_dir: Path, results: Sequence[Result], a: str, b: str) -> list[Pair]:
@@ -52,8 +54,8 @@ def compare(run_dir: Path, results: Sequence[Result], a: str, b: str) -> list[Pa
     pairs = [pair for task in measured.tasks for pair in pairs_of(run_dir, measured, task, a, b)]
     if not pairs:
         raise NaswildError(
-            f"no task has scores of single images or queries for both {a} and {b}; they are kept beside the results "
-            "of a run, not with numbers that come from elsewhere, and detection keeps them only since this version"
+            f"no task has scores of single images or queries for both {a} and {b}; runs keep them, numbers "
+            "that come from elsewhere have none, nor have detectors that a version before 2026-11-24 scored"
         )
     return pairs
 
@@ -66,50 +68,57 @@ def pairs_of(
         results = measured.of(task, setting, a), measured.of(task, setting, b)
         known = [name for found in results for result in found for name in result.metrics]
         for metric in metrics or list(dict.fromkeys(known)):
-            found = _pair_of_items(run_dir, task, setting, metric, results)
-            pair = found or _pair_of_sets(run_dir, task, setting, metric, results)
+            by_item = _pair_of_items(run_dir, task, setting, metric, results)
+            pair = by_item or _pair_of_sets(run_dir, task, setting, metric, results)
             if pair is not None:
                 yield pair
 
 
-Sides = tuple[Sequence[Result], Sequence[Result]]
-
-
-def _pair_of_items(run_dir: Path, task: Task, setting: Setting, metric: str, results: Sides) -> Pair | None:
+def _pair_of_items(
+    run_dir: Path, task: Task, setting: Setting, metric: str, results: Sequence[Sequence[Result]]
+) -> Pair | None:
     """From one score an image or query."""
-    loaded = [[load_items(run_dir, result, metric) for result in side] for side in results]
-    sides = [[scores for scores in side if scores is not None] for side in loaded]
+    sides = [_kept(load_items, run_dir, metric, side) for side in results]
     if not all(sides):
         return None
-    lengths = {len(scores) for side in sides for scores in side}
+    lengths = {len(scores) for side in sides for _, scores in side}
     if len(lengths) > 1:
         raise NaswildError(f"{task}, {setting}: scores of {sorted(lengths)} items cannot be paired")
-    a, b = (np.mean(side, axis=0) for side in sides)
-    difference = paired_difference(a, b, ITEMS.get(task.kind, "items"))
-    if difference is None:
-        return None
-    return Pair(task, metric, (float(a.mean()), float(b.mean())), (len(sides[0]), len(sides[1])), difference)
+    a, b = (np.mean([scores for _, scores in side], axis=0) for side in sides)
+    difference, means = paired_difference(a, b, _unit(task)), (float(a.mean()), float(b.mean()))
+    return None if difference is None else Pair(task, metric, means, _runs(sides), difference)
 
 
-def _pair_of_sets(run_dir: Path, task: Task, setting: Setting, metric: str, results: Sides) -> Pair | None:
+def _pair_of_sets(
+    run_dir: Path, task: Task, setting: Setting, metric: str, results: Sequence[Sequence[Result]]
+) -> Pair | None:
     """From the metric on sets of images or queries that were drawn for both alike."""
-    loaded = [[(load_resampled(run_dir, result, metric), result) for result in side] for side in results]
-    sides = [[(kept, result) for kept, result in side if kept is not None] for side in loaded]
+    sides = [_kept(load_resampled, run_dir, metric, side) for side in results]
     if not all(sides):
         return None
-    drawn = {(kept.items, kept.sets) for side in sides for kept, _ in side}
+    drawn = {(kept.items, kept.sets) for side in sides for _, kept in side}
     if len(drawn) > 1:
         raise NaswildError(
             f"{task}, {setting}: the results were resampled from different sets of images "
             f"({', '.join(str(items) for items, _ in sorted(drawn))}) and cannot be paired"
         )
-    a, b = (_mean_on_sets(metric, [kept for kept, _ in side]) for side in sides)
-    means = [float(np.mean([result.metrics[metric].value for _, result in side])) for side in sides]
-    difference = resampled_difference(means[0] - means[1], a - b, drawn.pop()[0], ITEMS.get(task.kind, "items"))
-    if difference is None:
-        return None
-    return Pair(task, metric, (means[0], means[1]), (len(sides[0]), len(sides[1])), difference)
+    on_a, on_b = (np.mean([np.asarray(kept.values[metric]) for _, kept in side], axis=0) for side in sides)
+    a, b = (float(np.mean([result.metrics[metric].value for result, _ in side])) for side in sides)
+    ((items, _),) = drawn
+    difference = resampled_difference(a - b, on_a - on_b, items, _unit(task))
+    return None if difference is None else Pair(task, metric, (a, b), _runs(sides), difference)
 
 
-def _mean_on_sets(metric: str, runs: Sequence[Resampled]) -> np.ndarray:
-    return np.mean([np.asarray(run.values[metric]) for run in runs], axis=0)
+def _kept(
+    load: Callable[[Path, Result, str], Kept | None], run_dir: Path, metric: str, side: Sequence[Result]
+) -> list[tuple[Result, Kept]]:
+    """The results of one side that ``load`` finds something for, with what it finds."""
+    return [(result, found) for result in side if (found := load(run_dir, result, metric)) is not None]
+
+
+def _runs(sides: Sequence[Sequence[object]]) -> tuple[int, int]:
+    return len(sides[0]), len(sides[1])
+
+
+def _unit(task: Task) -> str:
+    return ITEMS.get(task.kind, "items")

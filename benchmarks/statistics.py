@@ -181,8 +181,7 @@ def paired_difference(a: Sequence[float], b: Sequence[float], unit: str = "image
     difference = np.subtract(np.asarray(a, float), np.asarray(b, float))
     if difference.size < MINIMUM_SAMPLE:
         return None
-    covers = f"the choice of the {difference.size} {unit}, not training seeds"
-    interval = bootstrap_interval((difference,), np.mean, covers)
+    interval = bootstrap_interval((difference,), np.mean, _paired_covers(difference.size, unit))
     return PairedDifference(float(difference.mean()), int(difference.size), interval)
 
 
@@ -198,9 +197,11 @@ def resampled_difference(
     if min(n, defined.size) < MINIMUM_SAMPLE:
         return None
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return PairedDifference(
-        mean, n, Interval(float(low), float(high), f"the choice of the {n} {unit}, not training seeds")
-    )
+    return PairedDifference(mean, n, Interval(float(low), float(high), _paired_covers(n, unit)))
+
+
+def _paired_covers(n: int, unit: str) -> str:
+    return f"the choice of the {n} {unit}, not training seeds"
 
 
 def pareto_front(costs: Sequence[float], values: Sequence[float], higher_is_better: bool = True) -> list[bool]:

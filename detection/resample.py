@@ -128,11 +128,9 @@ def _hits_needed(boxes: np.ndarray) -> np.ndarray:
 def _at_recall_points(envelope: np.ndarray, true: np.ndarray, needed: np.ndarray) -> np.ndarray:
     """The envelope where each row first has the hits it needs, (sets, 101); 0 where it never has them."""
     sets, hits = true.shape
-    beyond = int(max(true.max(initial=0), needed.max())) + 1  # rows are searched in one go, end to end
-    shift = beyond * np.arange(sets)[:, None]
-    found = (
-        np.searchsorted((true + shift).ravel(), needed + shift).reshape(needed.shape) - hits * np.arange(sets)[:, None]
-    )
+    row = np.arange(sets)[:, None]
+    shift = row * (int(max(true.max(initial=0), needed.max())) + 1)  # rows are searched in one go, end to end
+    found = np.searchsorted((true + shift).ravel(), needed + shift) - row * hits
     padded = np.concatenate([envelope, np.zeros((sets, 1))], axis=1)
     return np.take_along_axis(padded, np.minimum(found, hits), axis=1)
 

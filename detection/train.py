@@ -118,7 +118,13 @@ def run_detection(
         draw_comparison(data.split(split), detections, workdir / PICTURE)
         draw_curves(scores, workdir / CURVES, f"{data.name}, {split}")
     clock.save()
-    cost = {
+    cost = _cost(run, clock, world_size)
+    chance = chance_level(data, split=split, seed=seed, engine=execution.engine)
+    return _outcome(run, scores, chance, resampled, (3, recipe.input_size, recipe.input_size), cost, workdir)
+
+
+def _cost(run: DetectionRun, clock: Attempts, world_size: int) -> dict[str, Any]:
+    return {
         "seconds": clock.seconds,
         "attempts": clock.count,
         "device": device_name(run.device, world_size),
@@ -126,8 +132,6 @@ def run_detection(
         "images_per_second": run.point.images / run.point.busy_seconds,
         "inference_images_per_second": run.inference.images / run.inference.seconds,
     }
-    chance = chance_level(data, split=split, seed=seed, engine=execution.engine)
-    return _outcome(run, scores, chance, resampled, (3, recipe.input_size, recipe.input_size), cost, workdir)
 
 
 def _identity(backbone: dict[str, Any], data: CocoData, recipe: DetectRecipe, seed: int) -> str:

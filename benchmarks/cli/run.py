@@ -14,6 +14,7 @@ from benchmarks.cli.options import Imports, RunDir, Slots, console, numbers
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from benchmarks.plan import Plan
     from benchmarks.run import Options, Summary
 
 
@@ -55,7 +56,7 @@ def run(
     naswild run paper-table1 --scale small
     naswild run my-suite.yaml --import my_module --dry-run
     """
-    from benchmarks.run import Options, prepare, run_plan
+    from benchmarks.run import Options, prepare
 
     options = Options(
         only=tuple(only or ()),
@@ -67,17 +68,24 @@ def run(
         engine=engine,
     )
     plan = prepare(suite, options, run_dir)
-    screen = console()
     if dry_run:
         from benchmarks.dryrun import show_plan
 
-        show_plan(plan, options, screen)
+        show_plan(plan, options, console())
         return
-    command = _command(suite, options, seeds, run_dir)
+    _carry_out(plan, options, _command(suite, options, seeds, run_dir))
+
+
+def _carry_out(plan: Plan, options: Options, command: str) -> None:
+    """Run the plan; Ctrl-C ends it with the command that goes on, which leaves nothing out and starts nothing anew."""
+    from benchmarks.run import run_plan
+
+    screen = console()
     try:
         summary = run_plan(plan, options, screen, command)
     except KeyboardInterrupt:
-        sys.stderr.write(f"\nstopped; go on from here with: {command}\n")
+        only = "".join(f" --only {shlex.quote(text)}" for text in options.only)
+        sys.stderr.write(f"\nstopped; go on from here with: {command}{only}\n")
         raise typer.Exit(130) from None
     finish(summary, screen)
 

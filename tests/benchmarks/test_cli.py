@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from benchmarks.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
@@ -22,7 +25,12 @@ COMMANDS = (
     "doctor",
     "results list",
     "results show",
+    "results add",
+    "results compare",
     "results merge",
+    "suite list",
+    "suite show",
+    "suite new",
     "zoo list",
     "zoo show",
     "zoo draw",
@@ -48,6 +56,20 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert done.returncode == 0
     assert "Example" in done.stdout
     assert f"naswild {command}" in done.stdout
+
+
+def test_ctrl_c_says_the_command_that_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With what was asked for, and without what would start the jobs anew."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmarks.run.run_plan", interrupted)
+    asked = ["mini", "--only", "darts_v2", "--seeds", "0,1", "--run-dir", str(tmp_path), "--overwrite", "always"]
+    done = CliRunner().invoke(app, ["run", *asked])
+    assert done.exit_code == 130
+    again = f"naswild run mini --seeds 0,1 --run-dir {tmp_path} --only darts_v2\n"
+    assert done.stderr.endswith(f"go on from here with: {again}")
 
 
 def test_help_imports_nothing_heavy() -> None:

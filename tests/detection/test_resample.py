@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_boxes import detections_of, truth_of
 
 from detection.coco_eval import Engine, evaluate_coco
 from detection.resample import METRICS, SETS, draw_sets, resample_ap
-from tests.detection.test_coco_eval import detections_of, truth_of
 
 pytest.importorskip("hotcoco")
 pytest.importorskip("pycocotools.coco")
