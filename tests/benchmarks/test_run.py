@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import rundir
+from benchmarks.items import load_items, load_resampled
 from benchmarks.run import Options, Summary, prepare, run_plan
 from benchmarks.store import load_results, results_dir
 
@@ -146,6 +147,21 @@ def test_a_damaged_result_and_a_lost_weights_file_are_made_again(
     assert "not a valid result" in caplog.text
     assert "is gone" in caplog.text
     assert _numbers(run_dir) == before
+
+
+def test_scores_of_items_and_on_drawn_sets_are_kept_beside_the_results(toy_suite: ToySuite) -> None:
+    path = toy_suite()
+    done, _ = _run(path)
+    run_dir = path.parent / "run"
+    for result in done.results:
+        value = result.metrics["score"].value
+        if result.kind == "toy-train":
+            assert load_items(run_dir, result, "score") == pytest.approx([value] * 4)
+        else:
+            kept = load_resampled(run_dir, result, "score")
+            assert kept is not None
+            assert (kept.items, kept.sets) == (4, 1)
+            assert list(kept.values["score"]) == [value] * 8
 
 
 def test_interrupting_stops_the_jobs(toy_suite: ToySuite) -> None:

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.datasets import register_maker
+from benchmarks.items import Resampled
 from benchmarks.tasks import Assignment, Outcome, Task, register_task
 from nas.errors import NaswildError
 from nas.files import atomic_write
@@ -61,9 +62,9 @@ class _Toy(Task):
     preload = ()
     seconds = 1.0
 
-    def _outcome(self, value: int, artifacts: Mapping[str, Path], **details: Any) -> Outcome:
+    def _outcome(self, value: int, **fields: Any) -> Outcome:
         metrics = {"score": self.metric("score", value / 9973, chance=0.0)}
-        return Outcome(metrics=metrics, seconds=0.1, split="test", artifacts=artifacts, details=details)
+        return Outcome(metrics=metrics, seconds=0.1, split="test", **fields)
 
 
 @register_task
@@ -75,7 +76,7 @@ class ToyTrain(_Toy):
         value = _count(assignment, start=int((assignment.data.root / "number").read_text()))
         weights = assignment.run_dir / "weights" / f"{assignment.job}.txt"
         atomic_write(weights, str(value).encode())
-        return self._outcome(value, {"weights": weights})
+        return self._outcome(value, artifacts={"weights": weights}, per_item={"score": [value / 9973] * 4})
 
 
 @register_task
@@ -85,7 +86,9 @@ class ToyScore(_Toy):
 
     def run(self, assignment: Assignment) -> Outcome:
         start = int(Path(assignment.subject.source).read_text()) + int(assignment.options.get("parts", 1))
-        return self._outcome(_count(assignment, start), {}, source=assignment.subject.source)
+        value = _count(assignment, start)
+        on_sets = Resampled(items=4, sets=1, values={"score": [value / 9973] * 8})
+        return self._outcome(value, resampled=on_sets, details={"source": assignment.subject.source})
 
 
 def make_number(out: Path, *, seed: int, offset: int = 0) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from random_boxes import detections_of, truth_of
 
-from detection.coco_eval import Engine, evaluate_coco
-from detection.resample import METRICS, SETS, draw_sets, resample_ap
+from detection.coco_eval import RECALL_POINTS, Engine, evaluate_coco
+from detection.resample import METRICS, SETS, _hits_needed, draw_sets, resample_ap
 
 pytest.importorskip("hotcoco")
 pytest.importorskip("pycocotools.coco")
@@ -79,6 +79,13 @@ def test_a_class_or_all_boxes_may_be_missing_from_a_set() -> None:
     only_empty = np.zeros((1, 10), dtype=int)
     only_empty[0, 4] = 10  # every fifth image holds nothing
     assert np.isnan(resample_ap(truth, detections, counts=only_empty).values["AP"][0])
+
+
+def test_the_hits_that_a_recall_needs_are_those_that_division_and_comparison_find() -> None:
+    """COCO asks whether hits / boxes >= recall: 7 of 100 reach 0.07, whose product with 100 is a little more than 7."""
+    boxes = np.arange(1, 1500)
+    expected = [np.searchsorted(np.arange(n + 1) / n, RECALL_POINTS) for n in boxes]
+    assert np.array_equal(_hits_needed(boxes), expected)
 
 
 def test_no_detections_score_zero() -> None:
