@@ -10,7 +10,7 @@ from nas.errors import require
 from nas.files import atomic_write
 
 MOST_CLASSES = 12  # with more of them, single classes cannot be told apart
-SIZE = (6.4, 4.4)  # inches, at 100 pixels each
+SIZE = (8.2, 4.4)  # inches, at 100 pixels each
 
 
 def draw_curves(scores: CocoScores, path: str | Path, title: str = "") -> Path:
@@ -24,7 +24,7 @@ def draw_curves(scores: CocoScores, path: str | Path, title: str = "") -> Path:
         axes.plot(RECALL_POINTS, curve, linewidth=1, linestyle=":", label=f"{name}, IoU 0.5: {curve.mean():.3f}")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title=title)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower left")
+    figure.legend(fontsize=8, loc="outside right upper")  # inside it would hide the curves
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     atomic_write(path, buffer.getvalue())
