@@ -2,7 +2,7 @@
 
 A protocol's ``hash`` covers what decides the numbers (stage, version, recipe) and nothing else, so comments, the
 source, the expected time and memory can be edited freely. A file with ``extends: other`` takes over the recipe of
-another protocol and says only what differs.
+another protocol and says only what differs, inside nested mappings too.
 """
 
 from __future__ import annotations
@@ -104,7 +104,17 @@ def _whole_recipe(file: _File, document: Document) -> dict[str, Any]:
     extended = validate(_File, base)
     if extended.extends is not None or extended.stage != file.stage:
         raise document.error(("extends",), f"{file.extends} must be of stage {file.stage!r} and extend nothing itself")
-    return {**extended.recipe, **file.recipe}
+    return merged(extended.recipe, file.recipe)
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Lay ``over`` over ``base``: mappings key by key, however deep; lists, numbers and nulls as a whole."""
+    both = {key: merged(base[key], over[key]) for key in over if _mappings(base.get(key), over[key])}
+    return {**base, **over, **both}
+
+
+def _mappings(*values: Any) -> bool:
+    return all(isinstance(value, dict) for value in values)
 
 
 def protocol_names(stage: str | None = None) -> list[str]:

@@ -6,9 +6,9 @@ Where the official code does something else, that is a named value of the field,
 from __future__ import annotations
 
 from math import cos, exp, pi
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
 from nas.errors import NaswildError
@@ -91,6 +91,12 @@ class SearchRecipe(BaseModel):
     # Arithmetic and memory. Checkpointing computes the inside of a cell again in the backward pass, instead of keeping.
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     checkpointing: bool = False
+
+    @field_validator("augmentation", mode="before")
+    @classmethod
+    def _without_cutout(cls, value: Any) -> Any:
+        """A mapping that is silent on cutout means a search's, which is none, and not a training's."""
+        return {"cutout": 0, **value} if isinstance(value, dict) else value
 
     @property
     def stages(self) -> int:

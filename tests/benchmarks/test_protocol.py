@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.protocol import load_protocol, protocol_names
+from benchmarks.protocol import load_protocol, merged, protocol_names
 from benchmarks.tasks import get_task
 from nas.errors import NaswildError, UnknownName
 
 SEARCH = "nas.search.recipe:SearchRecipe"
+RETRAIN = "nas.train_recipe:RetrainRecipe"
+EXTENDS_MINI = "name: more\nversion: 1\nstage: retrain\nsource: us\nextends: retrain-mini\n"
 
 
 def _write(tmp_path: Path, recipe: str, header: str = "", version: int = 1, source: str = "us") -> str:
@@ -73,3 +75,27 @@ def test_an_extending_protocol_says_only_what_differs(tmp_path: Path) -> None:
     more.write_text(more.read_text().replace("stage: search", "stage: detect"))
     with pytest.raises(NaswildError, match=r"more.yaml:5: extends: p.yaml must be of stage 'detect'"):
         load_protocol(str(more))
+
+
+def test_an_extending_protocol_keeps_what_it_does_not_name_in_nested_mappings(tmp_path: Path) -> None:
+    base = load_protocol("retrain-mini", "retrain", RETRAIN).recipe
+    more = tmp_path / "more.yaml"
+    more.write_text(EXTENDS_MINI + "recipe: {augmentation: {flip: true}, network: {channels: 12}}\n")
+    recipe = load_protocol(str(more), "retrain", RETRAIN).recipe
+    assert recipe.augmentation == base.augmentation.model_copy(update={"flip": True})
+    assert (recipe.augmentation.padding, recipe.augmentation.cutout) == (2, 0)
+    assert recipe.network == base.network.model_copy(update={"channels": 12})
+    more.write_text(EXTENDS_MINI + "recipe: {augmentation: {flip: false}}\n")
+    assert load_protocol(str(more), "retrain", RETRAIN).recipe == base
+
+
+def test_mappings_are_merged_at_every_depth_and_other_values_replaced() -> None:
+    base = {"a": {"b": {"c": 1, "d": 2}, "e": [1, 2]}, "f": {"g": 1}, "h": 1}
+    over = {"a": {"b": {"c": 3}, "e": [3]}, "f": None, "h": {"i": 1}}
+    assert merged(base, over) == {"a": {"b": {"c": 3, "d": 2}, "e": [3]}, "f": None, "h": {"i": 1}}
+    assert base["a"] == {"b": {"c": 1, "d": 2}, "e": [1, 2]}
+
+
+def test_a_search_that_names_a_part_of_the_augmentation_still_has_no_cutout(tmp_path: Path) -> None:
+    recipe = load_protocol(_write(tmp_path, "{augmentation: {padding: 2}}"), model=SEARCH).recipe
+    assert (recipe.augmentation.padding, recipe.augmentation.cutout) == (2, 0)
