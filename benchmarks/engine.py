@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.pool import ExceptionWithTraceback
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.plan import Job
@@ -124,14 +127,14 @@ class LocalEngine(Engine):
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The value of ``function(*arguments)``, or the error it raises, computed in a process of its own."""
         ours, theirs = self._processes.Pipe(duplex=False)
-        process = self._processes.Process(target=_answer, args=(theirs, function, arguments))
+        process = self._processes.Process(target=_answer, args=(theirs, self._context.folder, function, arguments))
         process.start()
         theirs.close()
         try:
             value, error = ours.recv()
         except EOFError:
             process.join()
-            raise NaswildError(f"cannot look for what is missing: {_cause(process.exitcode)}") from None
+            raise lost_call(function, _cause(process.exitcode)) from None
         finally:
             process.kill()
             process.join()
@@ -185,12 +188,29 @@ class LocalEngine(Engine):
         self._running.remove(running)
 
 
-def _answer(channel: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+def lost_call(function: Callable[..., Any], cause: str) -> NaswildError:
+    """The error for a call whose process gave no answer."""
+    name = f"{function.__module__}.{function.__qualname__}" if hasattr(function, "__qualname__") else repr(function)
+    return NaswildError(f"{name} gave no answer from the process it was called in: {cause}")
+
+
+def _answer(channel: Connection, folder: Path | None, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if folder is not None:
+        os.chdir(folder)
     try:
         channel.send((function(*arguments), None))
     except Exception as error:  # noqa: BLE001 - raised again by the caller
-        channel.send((None, error))
+        channel.send((None, _portable(error)))
+
+
+def _portable(error: Exception) -> Any:
+    """``error`` with its traceback as text, for another process; its name and message where it cannot be pickled."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - an error of a library may fail to pickle in any way
+        error = RuntimeError(f"{type(error).__name__}: {error}").with_traceback(error.__traceback__)
+    return ExceptionWithTraceback(error, error.__traceback__)
 
 
 def _cause(exitcode: int | None) -> str:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engine import Engine, Event, LocalEngine
+from benchmarks.engine import Engine, Event, LocalEngine, lost_call
 from benchmarks.plan import Job
 from benchmarks.worker import Message, RunContext
 from nas.errors import NaswildError, require
@@ -61,7 +61,7 @@ class RayEngine(Engine):
         try:
             value, error = self._ray.get(task.remote(self._context, self._preload, function, arguments))
         except self._ray.exceptions.RayError as lost:
-            raise NaswildError(f"cannot look for what is missing: {_cause(lost)}") from lost
+            raise lost_call(function, _cause(lost)) from lost
         if error is not None:
             raise error
         return value
@@ -147,14 +147,9 @@ def _call(
     """A value and no error, or the other way round: Ray would wrap an error that a task raises."""
     engine = LocalEngine(context, 1, preload)
     try:
-        return engine.call(_from_folder, context.folder, function, arguments), None
+        return engine.call(function, *arguments), None
     except Exception as error:  # noqa: BLE001 - raised again where the run is
         return None, error
-
-
-def _from_folder(folder: Path, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    os.chdir(folder)
-    return function(*arguments)
 
 
 def _cause(lost: Exception) -> str:

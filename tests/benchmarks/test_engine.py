@@ -36,8 +36,30 @@ def test_a_call_raises_what_the_function_raised(local: LocalEngine) -> None:
 
 
 def test_a_call_whose_process_dies_says_so(local: LocalEngine) -> None:
-    with pytest.raises(NaswildError, match="exit code 3"):
+    with pytest.raises(NaswildError, match=r"^posix._exit gave no answer .*: its process ended with exit code 3$"):
         local.call(os._exit, 3)
+
+
+class _NotPortable(Exception):
+    """Two arguments to make, one when pickled: as an error of a library may be."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+
+
+def _fail_in_a_library() -> None:
+    raise _NotPortable("no", "luck")
+
+
+def test_a_call_says_where_a_librarys_error_was_raised(local: LocalEngine) -> None:
+    with pytest.raises(RuntimeError, match="_NotPortable: no luck") as raised:
+        local.call(_fail_in_a_library)
+    assert "in _fail_in_a_library" in str(raised.value.__cause__)
+
+
+def test_a_call_is_made_in_the_folder_of_the_run(tmp_path: Path) -> None:
+    engine = LocalEngine(RunContext("suite", tmp_path, folder=tmp_path), slots=1)
+    assert engine.call(os.getcwd) == str(tmp_path.resolve())
 
 
 @pytest.mark.parametrize(("value", "devices"), [("2,5", ["2", "5"]), ("", []), ("-1", [])])

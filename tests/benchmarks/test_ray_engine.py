@@ -141,7 +141,7 @@ def test_a_call_runs_elsewhere_and_raises_what_the_function_raised(engine: Engin
     assert engine.call(_pair, 1, 2) == (1, 2, True)
     with pytest.raises(UnknownName, match="unknown thing"):
         engine.call(_fail)
-    with pytest.raises(NaswildError, match="exit code 3"):
+    with pytest.raises(NaswildError, match=r"^posix._exit gave no answer .*exit code 3$"):
         engine.call(os._exit, 3)
 
 

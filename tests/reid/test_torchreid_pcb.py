@@ -8,11 +8,12 @@ import pytest
 import torch
 from tiny_sets import TINY
 
+pytest.importorskip("torchreid")
+
 from backbones.torchreid_import import load_torchreid
 from reid.draw import make_reid_sets
 from reid.torchreid_models import register_pcb
 
-pytest.importorskip("torchreid")
 NAME = "pcb_p3_small_test"
 register_pcb(NAME, "darts_v2", 3, channels=4, cells=3)
 
