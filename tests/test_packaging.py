@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_every_declared_distribution_has_a_tested_version_within_its_range() -> 
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
     versions = {canonicalize_name(name): version for name, version in pins.items()}
     project = PROJECT["project"]
-    for line in [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]:
+    for line in chain(project["dependencies"], *project["optional-dependencies"].values()):
         requirement = Requirement(line)
         name = canonicalize_name(requirement.name)
         if name not in ("naswild", "setuptools"):  # the tools that install are not pinned
