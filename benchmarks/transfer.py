@@ -1,40 +1,47 @@
 """Does the proxy's winner win elsewhere? The wild score of each backbone, and proxy-to-target rank correlation.
 
 A *target* is every task that no cell of the comparison was searched on. The wild score of a backbone is the mean over
-the target data sets of its relative improvement over the random cells of the same space; several variants of one data
-set (numbers of parts, input sizes) count as one data set.
+the target data sets of the logarithm of its ratio to the mean random cell of the same space, transformed back to a
+relative improvement; several variants of one data set (numbers of parts, input sizes) count as one data set. (Until
+November 2026 it was the mean of the relative improvements, in which a set that doubles counts more than one that
+halves; results store no wild score, so old ones get the new score.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
-from benchmarks.statistics import (
-    MINIMUM_SAMPLE,
-    Improvement,
-    Interval,
-    RankCorrelation,
-    bootstrap_interval,
-    rank_correlation,
-)
+from benchmarks.statistics import Improvement, RankCorrelation, holm, rank_correlation
 from benchmarks.tables.keys import Point, Setting, Task
 from benchmarks.tables.measurements import Measurements
 
 Unit = tuple[Task, Setting]
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
 class WildScore:
-    """``parts`` maps a data set to the improvement there; ``score`` is their mean, None where a data set is missing."""
+    """``parts`` maps a data set to the improvement there; ``score`` is their mean, None where a data set is missing.
+
+    ``adjusted_p`` is the score's p-value, adjusted for all cells that are compared with the random ones (Holm); None
+    where there is no interval.
+    """
 
     backbone: str
     parts: Mapping[str, Improvement]
     score: Improvement | None
+    adjusted_p: float | None = None
+
+    @property
+    def wins(self) -> bool:
+        """Whether the cell is better than random cells at the 5 % level, all comparisons taken together."""
+        return (
+            self.score is not None and self.score.value > 0 and self.adjusted_p is not None and self.adjusted_p <= ALPHA
+        )
 
 
 @dataclass(frozen=True)
@@ -79,47 +86,17 @@ def wild_scores(measured: Measurements) -> Sequence[WildScore]:
         score = _improvement(measured, name, list(groups.values())) if complete else None
         if known:
             scores.append(WildScore(name, known, score))
+    p_values = {index: entry.score.p for index, entry in enumerate(scores) if entry.score and entry.score.p is not None}
+    for index, adjusted in zip(p_values, holm(list(p_values.values())), strict=True):
+        scores[index] = replace(scores[index], adjusted_p=adjusted)
     return sorted(scores, key=lambda s: -s.score.value if s.score else np.inf)
 
 
 def _improvement(measured: Measurements, name: str, groups: Sequence[Sequence[Unit]]) -> Improvement | None:
-    """Mean over groups of the mean over their units of the relative improvement, with a joint bootstrap.
-
-    A cell is resampled with all its values at once: what one cell scores on two tasks is not independent.
-    """
-    units = [unit for group in groups for unit in group]
-    weights = np.array([1 / (len(groups) * len(group)) for group in groups for _ in group])
-    ours = _matrix(measured, units, lambda point: point.backbone == name)
-    cells = _matrix(measured, units, lambda point: measured.backbones[point.backbone].kind == "random")
-    if not len(ours) or not len(cells) or (cells.mean(axis=0) == 0).any():
-        return None
-    signs = np.array([1.0 if measured.higher_is_better(task, measured.primary(task)) else -1.0 for task, _ in units])
-
-    def score(cell_rows: Any, our_rows: Any, axis: int = -1) -> Any:
-        base = cells[np.asarray(cell_rows, int)].mean(axis=axis - 1)
-        mean = ours[np.asarray(our_rows, int)].mean(axis=axis - 1)
-        return (signs * (mean / base - 1.0)) @ weights
-
-    value = score(np.arange(len(cells)), np.arange(len(ours)))
-    return Improvement(float(value), _interval(score, cells, ours))
-
-
-def _interval(score: Any, cells: np.ndarray, ours: np.ndarray) -> Interval | None:
-    if len(cells) < MINIMUM_SAMPLE or (cells == 0).any():
-        return None
-    every = np.arange(len(ours))
-    if len(ours) < MINIMUM_SAMPLE:
-        covers = f"the choice of the {len(cells)} random cells"
-        return bootstrap_interval((np.arange(len(cells)),), lambda rows, axis=-1: score(rows, every, axis), covers)
-    covers = f"the choice of the {len(cells)} random cells and of the {len(ours)} searches"
-    return bootstrap_interval((np.arange(len(cells)), every), score, covers)
-
-
-def _matrix(measured: Measurements, units: Sequence[Unit], wanted: Any) -> np.ndarray:
-    """One row for each wanted network that was measured on all units: (networks, units)."""
-    columns = [measured.points(task, setting, measured.primary(task)) for task, setting in units]
-    rows = [point for point in columns[0] if wanted(point) and all(point in column for column in columns)]
-    return np.array([[column[point] for column in columns] for point in rows])
+    """The improvement over all units of ``groups``; a group counts once, however many units it has."""
+    columns = [(task, setting, measured.primary(task)) for group in groups for task, setting in group]
+    weights = [1 / (len(groups) * len(group)) for group in groups for _ in group]
+    return measured.gain(name, columns, weights)
 
 
 @lru_cache(maxsize=2)

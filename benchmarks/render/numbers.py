@@ -57,8 +57,5 @@ def varying_n(table: Table) -> bool:
 
 
 def is_best(cell: Cell, column: Column, table: Table, role: str) -> bool:
-    """Whether a measured cell prints the same as the best of its column: ties at the printed precision share it."""
-    best = table.best(column)
-    if role != "measured" or best is None or cell.value is None:
-        return False
-    return number(cell.value, column) == number(best, column)
+    """Whether a measured cell is bold: the best of its column, or not distinguishable from it (:meth:`Table.bold`)."""
+    return role == "measured" and table.bold(cell, column)

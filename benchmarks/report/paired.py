@@ -38,9 +38,9 @@ def pair_table(rows: Sequence[Row]) -> Table:
         blocks=(Block("Pairs", tuple(rows)),),
         notes=(
             Note(
-                "In brackets: 95 % bootstrap interval over the n images or queries. It does not cover training seeds: "
-                "an image's score is averaged over the runs (A, B) that there are, and those are taken as given. "
-                "AP is scored anew on each drawn set of images."
+                "In brackets: 95 % interval over the n images, or over the persons of the n queries. It does not cover "
+                "training seeds: an image's score is averaged over the runs (A, B) that there are, and those are taken "
+                "as given. AP is scored anew on each drawn set of images."
             ),
         ),
     )
@@ -53,7 +53,7 @@ def pair_row(pair: Pair, a: str, b: str) -> Row:
     return Row(
         {
             **{key: Cell(text=text) for key, text in texts.items()},
-            "difference": Cell(pair.difference.mean, interval=(interval.low, interval.high)),
+            "difference": Cell(pair.difference.mean, interval=(interval.low, interval.high) if interval else None),
             "n": Cell(float(pair.difference.n)),
         }
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import log1p
 from statistics import median
 
 from benchmarks.report.plots import seconds
 from benchmarks.report.provenance import computed
-from benchmarks.statistics import MINIMUM_PAIRS, MINIMUM_SAMPLE, Improvement
+from benchmarks.statistics import MINIMUM_PAIRS, MINIMUM_SAMPLE, runs_to_detect
 from benchmarks.store import Result
 from benchmarks.tables.keys import Point, Task
 from benchmarks.tables.measurements import Measurements
@@ -28,10 +29,9 @@ class Tile:
 
 def tiles(measured: Measurements, results: Sequence[Result]) -> Iterator[Tile]:
     """The numbers at the top of the page."""
-    best = _best(measured)
-    if best is not None and best.score is not None:
-        which = "of a searched cell" if measured.backbones[best.backbone].kind == "searched" else "of a cell"
-        yield Tile(f"best wild score {which}", signed(best.score.value), best.backbone)
+    scores = _scored(measured)
+    if scores:
+        yield _wild_tile(scores)
     ranks = [entry.correlation.kendall for entry in proxy_correlations(measured) if entry.correlation]
     if ranks:
         yield Tile("proxy to target", f"{median(ranks):+.2f}", f"median Kendall tau over {len(ranks)} targets")
@@ -41,9 +41,9 @@ def tiles(measured: Measurements, results: Sequence[Result]) -> Iterator[Tile]:
 
 def sentences(measured: Measurements) -> Iterator[str]:
     """The answer in words."""
-    best = _best(measured)
-    if best is not None and best.score is not None:
-        yield _wild_sentence(best, best.score, len(targets(measured)))
+    scores = _scored(measured)
+    if scores:
+        yield from _wild_sentences(scores, len(targets(measured)))
     entries = proxy_correlations(measured)
     if entries:
         yield _winner_sentence(measured, entries)
@@ -51,14 +51,15 @@ def sentences(measured: Measurements) -> Iterator[str]:
 
 
 def winners(measured: Measurements) -> Iterator[str]:
-    """The best network of every task."""
+    """The highest score of every task, and on how many runs it rests."""
     for task in measured.tasks:
         metric, setting = measured.primary(task), measured.settings(task)[0]
         record, best = measured.metric(task, setting, metric), next(iter(measured.ranked(task)), None)
         if record is not None and best is not None:
             value = measured.points(task, setting, metric)[best]
             said = f"{100 * value:.1f} %" if record.unit == "fraction" else f"{value:.4g} {record.unit}"
-            yield f"{task.title}: {measured.label(best)}, {metric} {said}"
+            summary = measured.summary(task, setting, best.backbone, metric, best.search_seed)
+            yield f"{task.title}: {measured.label(best)}, {metric} {said}, n = {summary.n if summary else 1}"
 
 
 def doubts(measured: Measurements) -> Iterator[str]:
@@ -83,22 +84,58 @@ def signed(fraction: float) -> str:
     return f"{100 * fraction:+.1f} %"
 
 
-def _best(measured: Measurements) -> WildScore | None:
-    """The searched cell with the best wild score; any other cell where nothing was searched."""
-    scores = [score for score in wild_scores(measured) if score.score is not None]
-    searched = [score for score in scores if measured.backbones[score.backbone].kind == "searched"]
-    return next(iter(searched or scores), None)
+def _scored(measured: Measurements) -> list[WildScore]:
+    """The cells that have a wild score, best first."""
+    return [score for score in wild_scores(measured) if score.score is not None]
 
 
-def _wild_sentence(best: WildScore, score: Improvement, data_sets: int) -> str:
+def _wild_tile(scores: Sequence[WildScore]) -> Tile:
+    """The winner if there is one, else that there is none."""
+    best = scores[0].score
+    winners = [entry for entry in scores if entry.wins]
+    if winners and best is not None:
+        return Tile("better than random cells", str(len(winners)), ", ".join(entry.backbone for entry in winners))
+    tested = [entry for entry in scores if entry.adjusted_p is not None]
+    said = f"of {len(tested)} cells, all comparisons together" if tested else "n = 1: nothing can be told apart"
+    return Tile("better than random cells", "none" if tested else "–", said)
+
+
+def _wild_sentences(scores: Sequence[WildScore], data_sets: int) -> Iterator[str]:
+    """Each winner with its interval; without one, that the data do not separate the cells, and what would."""
     where = f"{data_sets} data set{'' if data_sets == 1 else 's'} that no cell was searched on"
-    text = f"Over {where}, {best.backbone} is {signed(score.value)} relative to the mean random cell"
-    if score.interval is None:
-        return f"{text}; fewer than {MINIMUM_SAMPLE} random cells give no interval."
-    text += f" (95 % interval {signed(score.interval.low)} to {signed(score.interval.high)}"
-    if score.interval.low <= 0 <= score.interval.high:
-        return f"{text}: not distinguishable from a random cell)."
-    return f"{text}, over {score.interval.covers})."
+    tested = [entry for entry in scores if entry.adjusted_p is not None]
+    if not tested:
+        yield (
+            f"Over {where}, no cell can be told from random cells: an interval needs {MINIMUM_SAMPLE} random cells, "
+            "and two training seeds of a cell or three searches of a method."
+        )
+        return
+    winners = [entry for entry in tested if entry.wins]
+    for entry in winners:
+        if entry.score is not None and entry.score.interval is not None:
+            low, high = entry.score.interval.low, entry.score.interval.high
+            yield (
+                f"Over {where}, {entry.backbone} is {signed(entry.score.value)} relative to the mean random cell "
+                f"(95 % interval {signed(low)} to {signed(high)}, over {entry.score.interval.covers}; p = "
+                f"{entry.adjusted_p:.3f}, adjusted for {len(tested)} cells)."
+            )
+    if not winners:
+        said = f"the data do not separate any of the {len(tested)} cells from random cells"
+        yield f"Over {where}, {said}.{_needed(tested)}"
+
+
+def _needed(tested: Sequence[WildScore]) -> str:
+    """How many cells would tell the largest improvement that was seen from none."""
+    found = tested[0].score
+    if found is None or found.value <= 0 or not found.deviation:
+        return ""
+    runs = runs_to_detect(log1p(found.value), found.deviation)
+    if runs is None:
+        return ""
+    return (
+        f" If the largest, {tested[0].backbone} with {signed(found.value)}, were true, about {runs} random cells and "
+        f"as many searches or trainings would show it with power 80 % (here: {found.cells} and {found.ours})."
+    )
 
 
 def _winner_sentence(measured: Measurements, entries: Sequence[ProxyCorrelation]) -> str:
@@ -110,7 +147,7 @@ def _winner_sentence(measured: Measurements, entries: Sequence[ProxyCorrelation]
     wins = sum(winner == _first_cell(measured, entry) for entry in proxy)
     name = measured.label(winner)
     where = f"{wins} of {len(proxy)} target{'' if len(proxy) == 1 else 's'}"
-    return f"The best cell on {first.proxy.name} ({name}) is also the best on {where}."
+    return f"The cell with the highest score on {first.proxy.name} ({name}) also has the highest on {where}."
 
 
 def _first_cell(measured: Measurements, entry: ProxyCorrelation) -> Point:

@@ -146,7 +146,7 @@ def _row(measured: Measurements, tasks: Sequence[Task], line: Line) -> Row:
             value = 1 - summary.mean
             cells[f"error_{task.name}"] = Cell(value, deviation=summary.deviation, n=summary.n)
             if line.which == "best":
-                cells["name"] = Cell(text=f"{line.backbone}, best of {len(results)}")
+                cells["name"] = Cell(text=f"{line.backbone}, best of {len(results)} on the test images, as published")
     return Row({**cells, **_shape(found)}, "best" if line.which == "best" else "measured")
 
 
@@ -162,7 +162,7 @@ def _choose(results: Sequence[Result], which: Which) -> tuple[Summary, list[Resu
         seeds = [max(means, key=lambda seed: means[seed])]
     else:
         seeds = list(means)
-    return summarize([means[seed] for seed in seeds], "search seeds"), [r for s in seeds for r in by_search[s]]
+    return summarize([means[seed] for seed in seeds], "searches"), [r for s in seeds for r in by_search[s]]
 
 
 def _published(line: Line) -> Cell:

@@ -11,10 +11,23 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from benchmarks.statistics import Improvement, Summary, relative_improvement, summarize, summarize_seeds
+import numpy as np
+
+from benchmarks.statistics import Improvement, Summary, improvement, summarize, summarize_seeds
+from benchmarks.statistics.relative import Matrix, Unit
 from benchmarks.store import Backbone, Metric, Result
 from benchmarks.tables.keys import PRIMARY, BestSearch, Point, Setting, Task, natural
 from nas.errors import NaswildError
+
+MetricOf = tuple[Task, Setting, str]  # one number of a network: a task, how it was measured, which metric
+
+
+def held_out_accuracy(search: Result) -> float | None:
+    """The accuracy that ended a search: of its supernet on the images that train the architecture, not the weights."""
+    stages = search.details.get("stages") or [{}]
+    trajectory = stages[-1].get("trajectory") or [{}]
+    last = trajectory[-1]
+    return last.get("validation_accuracy") or last.get("alphas_accuracy")
 
 
 class MixedProtocols(NaswildError):
@@ -92,17 +105,19 @@ class Measurements:
         return summarize_seeds(values) if values else None
 
     def best_search(self, backbone: str) -> BestSearch | None:
-        """Of several searches by one method, the one whose cell scored best on the data it was searched on."""
-        proxies = {search.task for search in self.searches if search.backbone.name == backbone}
-        means: dict[int, float] = {}
-        for task in self.kind("classify"):
-            for setting in self.settings(task, backbone) if task.name in proxies else ():
-                for seed, values in self._by_search_seed(task, setting, backbone, PRIMARY["classify"]).items():
-                    if seed is not None:
-                        means[seed] = summarize(values).mean
-        if self.backbones[backbone].kind != "searched" or len(means) < 2:
+        """Of several searches by one method, the one whose supernet did best on the proxy's held-out half.
+
+        Test images never choose. None unless every search says how it did.
+        """
+        found = {
+            search.backbone.search_seed: held_out_accuracy(search)
+            for search in self.searches
+            if search.backbone.name == backbone and search.backbone.kind == "searched"
+        }
+        known = {seed: score for seed, score in found.items() if seed is not None and score is not None}
+        if len(known) < 2 or len(known) < len(found):
             return None
-        return BestSearch(max(means, key=lambda seed: means[seed]), len(means))
+        return BestSearch(max(known, key=lambda seed: known[seed]), len(known))
 
     def points(self, task: Task, setting: Setting, metric: str) -> dict[Point, float]:
         """One value for each cell or network, all training seeds averaged: the points of a plot or a ranking."""
@@ -126,15 +141,44 @@ class Measurements:
         return [value for point, value in points.items() if self.backbones[point.backbone].kind == "random"]
 
     def gain(
-        self, task: Task, setting: Setting, backbone: str, metric: str, interval: bool = False
+        self, backbone: str, columns: Sequence[MetricOf], weights: Sequence[float] | None = None
     ) -> Improvement | None:
-        """Relative improvement over the random cells; None for a network that is no cell of this search space."""
-        seeds = self._by_search_seed(task, setting, backbone, metric)
-        if not seeds or self.backbones[backbone].genotype is None:
+        """Improvement over the random cells on ``columns`` together (:mod:`benchmarks.statistics.relative`).
+
+        Networks count that were measured on all of the columns. None for a network that is no cell of this search
+        space, and where nothing can be compared.
+        """
+        if self.backbones[backbone].genotype is None:
             return None
-        values = [summarize(v).mean for v in seeds.values()] if len(seeds) > 1 else next(iter(seeds.values()))
-        random = self.random_values(task, setting, metric)
-        return relative_improvement(values, random, self.higher_is_better(task, metric), interval)
+        ours, unit = self._networks(backbone, columns)
+        points = [self.points(*column) for column in columns]
+        cells = [
+            [column[point] for column in points]
+            for point in points[0]
+            if self.backbones[point.backbone].kind == "random" and all(point in column for column in points)
+        ]
+        if not len(ours) or not cells:
+            return None
+        lower = [not self.higher_is_better(task, metric) for task, _, metric in columns]
+        return improvement(ours, cells, unit=unit, lower_is_better=lower, weights=weights)
+
+    def _networks(self, backbone: str, columns: Sequence[MetricOf]) -> tuple[Matrix, Unit]:
+        """The scores of one backbone, (networks, columns), and what a network is: a search, a cell or a run."""
+        runs: list[dict[tuple[int | None, int], float]] = [
+            {
+                (result.backbone.search_seed, result.seed): result.metrics[metric].value
+                for result in self.of(task, setting, backbone)
+                if metric in result.metrics
+            }
+            for task, setting, metric in columns
+        ]
+        complete = sorted(set.intersection(*map(set, runs)), key=str)
+        rows = np.array([[column[run] for column in runs] for run in complete]).reshape(len(complete), len(columns))
+        if self.backbones[backbone].kind != "searched" or len(complete) < 2:
+            return rows, "run"
+        searches = dict.fromkeys(search for search, _ in complete)
+        means = [rows[[run[0] == search for run in complete]].mean(axis=0) for search in searches]
+        return np.array(means), "search" if len(searches) > 1 else "cell"
 
     def metric(self, task: Task, setting: Setting, metric: str) -> Metric | None:
         """A record of ``metric`` in this setting, for its unit, direction and chance level."""

@@ -60,12 +60,13 @@ def _runs(results: Sequence[Result], counts: set[int]) -> str:
     searches = {r.backbone.search_seed for r in results if r.backbone.kind == "searched"} - {None}
     text = f"Seeds: training {seeds}" + (f"; search {_seeds(searches)}" if searches else "") + ". "
     if counts <= {1}:
-        return text + "n = 1 in every cell: a single run has no ±."
+        return text + "n = 1 in every cell: a single run has no ±, no interval and no bold."
     most, least = max(counts), min(counts)
     many = f"n = {most}" if most == least else f"n = {least} to {most}"
     return text + (
         f"{many} runs a cell; ± is the sample deviation over the searches (each averaged over its training seeds), "
-        "or over the training seeds of one cell. A single run has no ±."
+        "or over the training seeds of one cell. Bold: not distinguishable from the best of the column (Welch's t test "
+        "at 5 %). A single run has neither ± nor bold."
     )
 
 

@@ -102,7 +102,7 @@ class RowBuilder:
 
     def _backbone_cell(self, column: MetricColumn, task: Task, setting: Setting, name: str) -> Cell:
         summary = self.measured.summary(task, setting, name, column.metric)
-        gain = None if column.error else self.measured.gain(task, setting, name, column.metric)
+        gain = None if column.error else self.measured.gain(name, [(task, setting, column.metric)])
         return self._cell(column, task, setting, summary, gain.value if gain else None)
 
     def _random_cell(self, column: MetricColumn, task: Task, setting: Setting, _: str) -> Cell:
@@ -119,7 +119,7 @@ class RowBuilder:
         return Cell(value, None, summary.deviation, summary.n, gain, marks=(letter,) if letter else ())
 
     def _best_rows(self, variant: Variant, name: str) -> Iterator[Row]:
-        """Of several searches the one that scored best on the proxy, as papers report it; its cost is that of all."""
+        """Of several searches the one that did best on the proxy's held-out half; its cost is that of all."""
         choice = self.measured.best_search(name)
         if choice is None:
             return
@@ -128,7 +128,9 @@ class RowBuilder:
             summary = self.measured.summary(task, setting, name, column.metric, choice.search_seed)
             return self._cell(column, task, setting, summary)
 
-        for row in self._layers(variant, [name], make, "best", f"{name}, best of {choice.searches}"):
+        for row in self._layers(
+            variant, [name], make, "best", f"{name}, best of {choice.searches} by held-out accuracy of the search"
+        ):
             cost = row.cells.get("cost", Cell())
             total = {"cost": Cell(cost.value * choice.searches)} if cost.value is not None else {}
             yield Row({**row.cells, **total}, row.role)

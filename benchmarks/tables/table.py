@@ -93,13 +93,29 @@ class Table:
         for block in self.blocks:
             yield from block.rows
 
-    def best(self, column: Column) -> float | None:
-        """The best measured value of a column, None if it is not a quality or has fewer than two values."""
+    def best(self, column: Column) -> Cell | None:
+        """The best measured cell of a column; None if the column is not a quality or has fewer than two values."""
         if column.higher_is_better is None:
             return None
-        values = [
-            c.value for row in self.rows() if row.role == "measured" and (c := row.cell(column)).value is not None
-        ]
-        if len(values) < 2:
+        cells = [c for row in self.rows() if row.role == "measured" and (c := row.cell(column)).value is not None]
+        if len(cells) < 2:
             return None
-        return max(values) if column.higher_is_better else min(values)
+        sign = 1 if column.higher_is_better else -1
+        return max(cells, key=lambda cell: sign * (cell.value or 0.0))
+
+    def bold(self, cell: Cell, column: Column) -> bool:
+        """Whether ``cell`` is not distinguishable from the best of its column: Welch's t test at 5 %.
+
+        A single run has no deviation to test with: it is never bold, and neither is anything else where it is best.
+        """
+        best = self.best(column)
+        if best is None or best.value is None or cell.value is None or best.n < 2 or cell.n < 2:
+            return False
+        return cell.value == best.value or not differ(cell, best)
+
+
+def differ(a: Cell, b: Cell) -> bool:
+    """Whether two cells with deviations differ by Welch's t test at 5 %."""
+    from benchmarks.statistics.relative import welch_p
+
+    return welch_p(a.value or 0.0, a.deviation or 0.0, a.n, b.value or 0.0, b.deviation or 0.0, b.n) <= 0.05

@@ -21,13 +21,21 @@ def wild_table(measured: Measurements) -> Table | None:
     return Table(
         name="wild",
         caption="Wild score: relative improvement over the mean random cell on data that no cell was searched on",
-        columns=(Column("name", "Backbone", numeric=False, identifies=True), *columns, _percent("score", "Wild score")),
+        columns=(
+            Column("name", "Backbone", numeric=False, identifies=True),
+            *columns,
+            _percent("score", "Wild score"),
+            Column("p", "p, adjusted", decimals=3),
+        ),
         blocks=(Block("Cells, best first", tuple(_wild_row(score) for score in scores)),),
         notes=(
             Note(
                 f"Primary metrics: AP of detection, mAP of re-identification, top-1 accuracy. {_proxy_text(measured)}"
             ),
-            Note("Wild score: mean over the data sets; variants of one data set (parts, input size) count once."),
+            Note(
+                "Wild score: exp of the mean log ratio to the mean random cell over the data sets, minus 1; variants "
+                "of one data set (parts, input size) count once."
+            ),
             *_covers(scores),
         ),
     )
@@ -77,6 +85,8 @@ def correlation_table(measured: Measurements) -> Table | None:
 def _wild_row(score: WildScore) -> Row:
     cells = {label: _improvement_cell(part) for label, part in score.parts.items()}
     total = {"score": _improvement_cell(score.score)} if score.score is not None else {}
+    if score.adjusted_p is not None:
+        total["p"] = Cell(score.adjusted_p)
     return Row({"name": Cell(text=score.backbone), **cells, **total})
 
 
@@ -97,8 +107,16 @@ def _proxy_text(measured: Measurements) -> str:
 
 
 def _covers(scores: Sequence[WildScore]) -> list[Note]:
-    intervals = [p.interval for score in scores for p in score.parts.values() if p.interval]
-    if not intervals:
-        return [Note("No intervals: fewer than three random cells, or one of them scores zero.")]
-    covered = sorted({interval.covers for interval in intervals})
-    return [Note(f"In brackets: 95 % bootstrap interval; it covers {' or '.join(covered)}, and no other variation.")]
+    found = [part for score in scores for part in (*score.parts.values(), score.score) if part is not None]
+    covered = sorted({part.interval.covers for part in found if part.interval})
+    if not covered:
+        return [
+            Note(
+                "No intervals: these need three random cells, and two training seeds of a cell or three searches of a "
+                "method. Differences between single runs are not evidence."
+            )
+        ]
+    return [
+        Note(f"In brackets: 95 % t interval (Welch); it covers {' or '.join(covered)}, and no other variation."),
+        Note("p: two-sided, of no improvement over random cells, adjusted for all cells of this table (Holm)."),
+    ]

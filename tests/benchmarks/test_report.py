@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,6 +22,7 @@ from benchmarks.report.plots import Dot, scatter, seconds
 from benchmarks.report.power import power_table
 from benchmarks.report.provenance import protocol_texts
 from benchmarks.report.summary import doubts, sentences, tiles
+from benchmarks.statistics import runs_to_detect
 from benchmarks.store import Result
 from benchmarks.tables.measurements import Measurements
 
@@ -148,17 +150,40 @@ def test_mixed_protocols_are_shown_and_marked_not_refused(tmp_path: Path) -> Non
     assert "Some columns mix protocols" in text
 
 
-def test_the_summary_says_when_a_cell_cannot_be_told_from_a_random_one() -> None:
+def test_the_summary_claims_nothing_from_single_runs() -> None:
+    results = mini_results()
+    said = " ".join(sentences(Measurements(results)))
+    assert "no cell can be told from random cells: an interval needs 3 random cells, and two training seeds" in said
+    assert "95 % interval" not in said
+    assert next(tiles(Measurements(results), results)).hint == "n = 1: nothing can be told apart"
+
+
+def test_the_summary_says_when_the_data_do_not_separate_the_cells_and_what_would() -> None:
+    results = with_seeds(spread=0.02)
+    said = " ".join(sentences(Measurements(results)))
+    assert "the data do not separate any of the 4 cells from random cells" in said
+    assert re.search(r"about \d+ random cells and as many searches or trainings would show it", said)
+    assert next(tiles(Measurements(results), results)).value == "none"
+
+
+def test_the_summary_names_a_winner_that_survives_the_adjustment() -> None:
+    results = with_seeds(spread=0.02, better=("darts_v2", 1.6))
+    said = " ".join(sentences(Measurements(results)))
+    assert re.search(r"darts_v2 is \+[56]\d\.\d %", said)
+    assert "adjusted for 4 cells" in said
+    assert next(tiles(Measurements(results), results)).hint == "darts_v2"
+
+
+def with_seeds(spread: float, better: tuple[str, float] = ("", 1.0)) -> list[Result]:
+    """Three searches and three seeds of everything at about the same quality, ``better`` times as good for one."""
     results = []
-    for backbone in backbones():
-        for result in mini_results():
-            if result.kind == "detect" and result.backbone.name == backbone.name == "random":
-                results.append(result)
-    cell = next(r for r in mini_results() if r.kind == "detect" and r.backbone.name == "pdarts@digits")
-    middle = sorted(r.metrics["AP"].value for r in results)[1]
-    metrics = {"AP": cell.metrics["AP"].model_copy(update={"value": middle})}
-    said = " ".join(sentences(Measurements([*results, cell.model_copy(update={"metrics": metrics})])))
-    assert "not distinguishable from a random cell" in said
+    for result in mini_results(seeds=(0, 1, 2), search_seeds=(0, 1, 2)):
+        factor = better[1] if result.backbone.name == better[0] else 1.0
+        shift = random.Random(f"{result.backbone.name} {result.backbone.search_seed} {result.seed}").gauss(0, spread)
+        value = 0.5 * factor * (1 + shift)
+        metrics = {name: metric.model_copy(update={"value": value}) for name, metric in result.metrics.items()}
+        results.append(result.model_copy(update={"metrics": metrics}))
+    return results
 
 
 def test_doubts_name_single_runs_few_random_cells_and_results_at_chance() -> None:
@@ -187,12 +212,29 @@ def test_the_power_note_pools_the_deviation_of_repeated_runs() -> None:
     table = power_table(Measurements(mini_results(seeds=(0, 1, 2))))
     assert table is not None
     row = next(
-        r for r in table.rows() if r.cells["task"].text == "COCO" and r.cells["over"].text == "seeds of one backbone"
+        r
+        for r in table.rows()
+        if r.cells["task"].text == "COCO" and r.cells["over"].text == "training seeds of one network"
     )
     half, full = row.cells["d0.005"].value, row.cells["d0.01"].value
     assert half is not None
     assert full is not None
     assert half > full > 2
+    assert {r.cells["over"].text for r in table.rows()} == {"training seeds of one network", "random cells"}
+
+
+def test_the_power_note_keeps_searches_and_trainings_apart_and_plans_with_the_upper_limit() -> None:
+    table = power_table(Measurements(mini_results(seeds=(0, 1), search_seeds=(0, 1, 2))))
+    assert table is not None
+    rows = [r for r in table.rows() if r.cells["task"].text == "COCO"]
+    assert [r.cells["over"].text for r in rows] == [
+        "searches of one method", "training seeds of one network", "random cells",
+    ]  # fmt: skip
+    for r in rows:
+        limit, runs = r.cells["limit"].value, r.cells["d0.02"].value
+        assert limit is not None
+        assert limit >= (r.cells["deviation"].value or 0.0)
+        assert runs == (runs_to_detect(0.02, limit) or runs)
 
 
 def test_pairs_on_the_same_queries_are_compared_where_scores_are_kept(tmp_path: Path) -> None:
@@ -238,11 +280,4 @@ def test_one_cell_alone_is_not_called_the_best() -> None:
     alone = [result for result in mini_results() if result.backbone.name == "darts_v2"]
     said = " ".join(sentences(Measurements(alone)))
     assert "Fewer than two cells" in said
-    assert "also the best" not in said
-
-
-def test_the_tile_of_the_wild_score_says_among_which_cells_it_is_the_best() -> None:
-    results = mini_results()
-    assert next(tiles(Measurements(results), results)).title == "best wild score of a searched cell"
-    given = [result for result in results if result.backbone.kind != "searched"]
-    assert next(tiles(Measurements(given), given)).title == "best wild score of a cell"
+    assert "also has the highest" not in said

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import synthetic
+from scipy import stats
 from synthetic import backbones, classify_result, make_result, mini_results
 
 from benchmarks.render import FORMATS, render
 from benchmarks.store import Metric, Result
-from benchmarks.tables import Row, Table, build_tables, write_tables
+from benchmarks.tables import Block, Cell, Column, Row, Table, build_tables, write_tables
 from benchmarks.tables.measurements import MixedProtocols
 
 
@@ -145,14 +146,50 @@ def test_mixed_protocols_stay_apart_and_every_cell_is_marked() -> None:
     assert "retrain-mini v2" in marked["b"]
 
 
-def test_best_of_k_is_chosen_on_the_proxy_and_costs_all_searches() -> None:
-    results = mini_results(search_seeds=(0, 1, 2))
+def test_best_of_k_is_chosen_by_the_held_out_half_of_the_proxy_and_costs_all_searches() -> None:
+    results = [searched_with(result, held_out=(0.3, 0.5, 0.4)) for result in mini_results(search_seeds=(0, 1, 2))]
     built = table("classification", results)
-    best = row(built, "pdarts@digits, best of 3")
-    scores = [r.metrics["top1"].value for r in results if r.kind == "classify" and r.backbone.name == "pdarts@digits"]
-    assert best.cells["digits_top1"].value == pytest.approx(max(scores))
+    best = row(built, "pdarts@digits, best of 3 by held-out accuracy of the search")
+    (chosen,) = (
+        r.metrics["top1"].value
+        for r in results
+        if (r.kind, r.backbone.name, r.backbone.search_seed) == ("classify", "pdarts@digits", 1)
+    )
+    assert best.cells["digits_top1"].value == pytest.approx(chosen)
     assert best.cells["cost"].value == pytest.approx(3 * 28.0)
     assert row(built, "pdarts@digits").cells["cost"].value == pytest.approx(28.0)
+
+
+def test_without_a_held_out_accuracy_no_search_is_called_the_best() -> None:
+    built = table("classification", mini_results(search_seeds=(0, 1, 2)))
+    assert not [r for r in built.rows() if r.role == "best"]
+
+
+def searched_with(result: Result, held_out: tuple[float, ...]) -> Result:
+    """The search with the accuracy of its seed on the held-out half; any other result as it is."""
+    if result.kind != "search" or result.backbone.search_seed is None or not result.details:
+        return result
+    trajectory = [{"epoch": 0, "validation_accuracy": held_out[result.backbone.search_seed]}]
+    return result.model_copy(update={"details": {"stages": [{"trajectory": trajectory}]}})
+
+
+def test_bold_marks_all_that_cannot_be_told_from_the_best_and_nothing_where_n_is_1() -> None:
+    column = Column("x", "X", higher_is_better=True)
+    cells = {
+        "best": Cell(0.90, deviation=0.01, n=5),
+        "close": Cell(0.895, deviation=0.01, n=5),
+        "far": Cell(0.80, deviation=0.01, n=5),
+        "once": Cell(0.89, n=1),
+    }
+    # scipy's Welch test: p = 0.45 for the close one, 4e-7 for the far one.
+    assert stats.ttest_ind_from_stats(0.90, 0.01, 5, 0.895, 0.01, 5, equal_var=False).pvalue > 0.05
+    rows = tuple(Row({"x": cell}) for cell in cells.values())
+    built = Table("t", "T", (column,), (Block("B", rows),))
+    assert {name: built.bold(cell, column) for name, cell in cells.items()} == {
+        "best": True, "close": True, "far": False, "once": False,
+    }  # fmt: skip
+    single = Table("t", "T", (column,), (Block("B", (*rows, Row({"x": Cell(0.95, n=1)}))),))
+    assert not any(single.bold(cell, column) for cell in cells.values())
 
 
 def test_published_rows_are_a_block_of_their_own_with_source_and_warning() -> None:
@@ -223,7 +260,9 @@ def test_a_task_of_ones_own_gets_a_table_and_counts_as_a_target() -> None:
     assert first.value == 10.0
     assert first.gain is not None
     assert first.gain > 0  # faster than the random cells
-    assert built.best(next(c for c in built.columns if c.key == "phone_ms")) == 10.0
+    best = built.best(next(c for c in built.columns if c.key == "phone_ms"))
+    assert best is not None
+    assert best.value == 10.0
     wild = table("wild", [*mini_results(), *speeds])
     assert "latency phone" in {column.key for column in wild.columns}
 

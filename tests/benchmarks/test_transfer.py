@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from synthetic import backbones, make_result, mini_results
 
+from benchmarks.statistics import holm
 from benchmarks.store import Backbone, Metric, Result
 from benchmarks.tables.measurements import Measurements
 from benchmarks.transfer import proxies, proxy_correlations, targets, wild_scores
@@ -32,8 +33,8 @@ def test_variants_of_one_data_set_count_once() -> None:
     for parts, value in ((1, 0.44), (3, 0.48), (6, 0.40)):
         results += [scored(r, "reid", "market1501", 0.4, parts=parts) for r in random]
         results.append(scored(cell, "reid", "market1501", value, parts=parts))
-    # +50 % on COCO; +10, +20 and 0 % on Market-1501, so +10 %; the mean of the two data sets.
-    assert score_of(results, cell) == pytest.approx((0.5 + 0.1) / 2)
+    # The geometric mean of the ratios: 1.5 on COCO; 1.1, 1.2 and 1.0 on Market-1501, which count once together.
+    assert score_of(results, cell) == pytest.approx(np.sqrt(1.5 * (1.1 * 1.2 * 1.0) ** (1 / 3)) - 1)
 
 
 def test_the_proxy_is_no_target_but_other_classification_data_is() -> None:
@@ -60,10 +61,15 @@ def test_random_cells_and_foreign_networks_have_no_wild_score() -> None:
 def test_a_cell_is_resampled_with_all_its_tasks_at_once() -> None:
     # Two tasks on which the random cells trade places: resampled together, the mean of the two hardly moves.
     cell, random = networks()
-    results = [scored(cell, kind, task, 0.5) for kind, task in (("detect", "coco"), ("reid", "msmt17"))]
+    tasks = (("detect", "coco"), ("reid", "msmt17"))
+    results = [
+        scored(cell, kind, task, 0.5).model_copy(update={"seed": s, "key": f"{kind}{s}"})
+        for kind, task in tasks
+        for s in (0, 1)
+    ]
     for backbone, value in zip(random, (0.40, 0.45, 0.50)):
         results.append(scored(backbone, "detect", "coco", value))
-        results.append(scored(backbone, "reid", "msmt17", 0.9 - value))
+        results.append(scored(backbone, "reid", "msmt17", 0.9 - 0.95 * value))
     score = next(s for s in wild_scores(Measurements(results)) if s.backbone == cell.name)
     assert score.score is not None
     assert score.score.interval is not None
@@ -72,8 +78,23 @@ def test_a_cell_is_resampled_with_all_its_tasks_at_once() -> None:
     assert score.score.interval.high - score.score.interval.low < 0.2 * min(widths)
 
 
+def test_single_runs_have_no_interval_and_no_winner() -> None:
+    scores = wild_scores(Measurements(mini_results()))
+    assert all(score.score is not None and score.score.interval is None for score in scores)
+    assert not any(score.wins for score in scores)
+
+
+def test_p_values_are_adjusted_for_all_cells_that_are_compared() -> None:
+    scores = wild_scores(Measurements(mini_results(seeds=(0, 1), search_seeds=(0, 1, 2))))
+    raw = [score.score.p for score in scores if score.score is not None and score.score.p is not None]
+    assert [score.adjusted_p for score in scores] == pytest.approx(holm(raw))
+    assert len(raw) == 4
+
+
 def test_the_score_falls_back_to_no_interval_with_two_random_cells() -> None:
-    results = [r for r in mini_results() if not (r.backbone.kind == "random" and r.backbone.search_seed == 2)]
+    results = [
+        r for r in mini_results(seeds=(0, 1)) if not (r.backbone.kind == "random" and r.backbone.search_seed == 2)
+    ]
     scores = wild_scores(Measurements(results))
     assert all(score.score is not None and score.score.interval is None for score in scores)
 
