@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine import Engine, Event, LocalEngine, lost_call
+from benchmarks.own_packages import ROOT
 from benchmarks.plan import Job
 from benchmarks.worker import Message, RunContext
 from nas.errors import NaswildError, require
@@ -122,10 +123,14 @@ def _connect(ray: Any) -> bool:
         return False
     for variable, value in SETTINGS.items():
         os.environ.setdefault(variable, value)
+    here = Path.cwd()
+    os.chdir(ROOT)  # Ray has its workers import from the folder it is started in first of all
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="WARNING")
     except ConnectionError as error:
         raise NaswildError(f"no Ray cluster answers at {os.environ.get('RAY_ADDRESS')}: {error}") from error
+    finally:
+        os.chdir(here)
     return True
 
 

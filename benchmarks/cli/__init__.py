@@ -7,6 +7,13 @@ import sys
 
 def main() -> None:
     """Entry point: run the command; an error that the user can fix is one message on stderr and exit code 2."""
+    from benchmarks.own_packages import ForeignPackage, require_own_packages
+
+    try:
+        require_own_packages()
+    except ForeignPackage as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
     from benchmarks.cli.app import app
     from nas.errors import NaswildError
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
 
+from benchmarks.own_packages import NAMES, append_to_path, require_own_packages
 from benchmarks.tasks.task import Task
 from nas.errors import NaswildError, unknown
 
@@ -56,16 +56,31 @@ def task_names() -> list[str]:
 
 
 def import_extensions(modules: Iterable[str]) -> None:
-    """Import the installed extensions (entry points of group ``naswild``) and ``modules``; they register things."""
+    """Import the installed extensions (entry points of group ``naswild``) and ``modules``; they register things.
+
+    Modules in the working directory are found, last of all.
+
+    Raises:
+        NaswildError: there is no such module.
+        ForeignPackage: another package would be imported instead of one of ours.
+    """
+    append_to_path(Path.cwd())
+    require_own_packages()
     for entry_point in entry_points(group=ENTRY_POINTS):
         entry_point.load()
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     for module in modules:
         try:
             import_module(module)
         except ModuleNotFoundError as error:
-            if error.name != module.partition(".")[0] and error.name != module:
-                raise
-            raise NaswildError(f"cannot import {module!r}: no such module in {here} or the environment") from error
+            raise _explain(module, error) from error
+
+
+def _explain(module: str, error: ModuleNotFoundError) -> Exception:
+    """Why ``module`` of a user cannot be imported; an error inside of it as it is."""
+    missing = error.name or ""
+    if missing in (module, module.partition(".")[0]):
+        return NaswildError(f"cannot import {module!r}: no such module in {Path.cwd()} or the environment")
+    package = missing.partition(".")[0]
+    if package in NAMES:
+        return NaswildError(f"{module} imports {missing}, but {package} is naswild's package: give yours another name")
+    return error
