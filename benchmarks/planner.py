@@ -17,7 +17,7 @@ from benchmarks.subjects import Source, given_source
 from benchmarks.suite import BackboneEntry, DataEntry, Search, Suite, TaskEntry
 from benchmarks.tasks import DataSource, Subject, Task, get_task, task_names
 from benchmarks.yamlfile import Document, Location
-from nas.errors import NaswildError, unknown
+from nas.errors import NaswildError, UnknownName, unknown
 
 
 def make_plan(suite: Suite, document: Document, run_dir: Path) -> Plan:
@@ -35,7 +35,7 @@ class _Planner:
         self.document = document
         self.run_dir = run_dir
         self.data_jobs: dict[str, Job] = {}
-        self.protocols: dict[tuple[str, str], Protocol] = {}
+        self.protocols: dict[tuple[str, str, str | None], Protocol] = {}
         self.tasks = [self._task(index, entry) for index, entry in enumerate(suite.tasks)]
 
     def unfold(self) -> Iterator[Job]:
@@ -150,7 +150,7 @@ class _Planner:
 
     def _searched(self, where: Location, name: str | None, spec: Search, seed: int) -> tuple[Source, Job]:
         task = get_task(SEARCH)
-        protocol = self._protocol(task, spec.protocol, (*where, SEARCH))
+        protocol = self._search_protocol(task, spec, (*where, SEARCH))
         data, made = self._data(spec.on, (*where, SEARCH, "on"))
         how = {"method": spec.method} | ({"processes": spec.processes} if spec.processes > 1 else {})
         key = _key(SEARCH, how, protocol, data, seed, {})
@@ -180,18 +180,40 @@ class _Planner:
 
     # -- what the entries refer to -------------------------------------------------------------------------------------
 
-    def _protocol(self, task: Task, override: str | None, where: Location) -> Protocol:
+    def _search_protocol(self, task: Task, spec: Search, where: Location) -> Protocol:
+        """The protocol laid over the recipe of the method; refused if it makes the method another one."""
+        from nas.search.published import published_recipe, require_method
+
+        try:
+            base = published_recipe(spec.method)
+        except UnknownName as error:
+            raise self.document.error((*where, "method"), str(error)) from error
+        protocol = self._protocol(task, spec.protocol, where, spec.method, base.model_dump())
+        try:
+            require_method(spec.method, protocol.recipe)
+        except NaswildError as error:
+            raise self.document.error((*where, "method"), f"protocol {protocol.name}: {error}") from error
+        return protocol
+
+    def _protocol(
+        self,
+        task: Task,
+        override: str | None,
+        where: Location,
+        method: str | None = None,
+        base: dict[str, Any] | None = None,
+    ) -> Protocol:
         stage = task.stage
         name = override or self.suite.protocols.get(stage)
         if name is None:
             raise self.document.error(where, f"no protocol for stage {stage!r}; give one under protocols")
-        if (stage, name) not in self.protocols:
+        if (stage, name, method) not in self.protocols:
             place = (*where, "protocol") if override else ("protocols", stage)
             try:
-                self.protocols[stage, name] = load_protocol(name, stage, task.recipe)
+                self.protocols[stage, name, method] = load_protocol(name, stage, task.recipe, base)
             except NaswildError as error:
                 raise self.document.error(place, str(error)) from error
-        return self.protocols[stage, name]
+        return self.protocols[stage, name, method]
 
     def _data(self, name: str, where: Location) -> tuple[DataSource, str | None]:
         """The data called ``name`` and the key of the job that makes it; a name not under ``data`` is a proxy's."""

@@ -70,13 +70,16 @@ class Protocol:
         return self.recipe.model_dump(mode="json") if isinstance(self.recipe, BaseModel) else self.recipe
 
 
-def load_protocol(name_or_path: str, stage: str | None = None, model: str | None = None) -> Protocol:
+def load_protocol(
+    name_or_path: str, stage: str | None = None, model: str | None = None, base: dict[str, Any] | None = None
+) -> Protocol:
     """Read a packaged protocol by name, or any by path.
 
     Args:
         name_or_path: ``"retrain-mini"`` or ``"mine/retrain.yaml"``.
         stage: Refuse a protocol of another stage.
         model: Home of the stage's recipe model, ``"nas.search.recipe:SearchRecipe"``; None leaves the plain mapping.
+        base: What the recipe is laid over instead of the model's defaults: that of the search method.
 
     Raises:
         UnknownName: no such protocol; with near matches.
@@ -86,7 +89,7 @@ def load_protocol(name_or_path: str, stage: str | None = None, model: str | None
     file = validate(_File, document)
     if stage is not None and file.stage != stage:
         raise document.error(("stage",), f"this protocol is for stage {file.stage!r}, not for {stage!r}")
-    recipe: Any = _whole_recipe(file, document)
+    recipe: Any = merged(base or {}, _whole_recipe(file, document))
     if model is not None:
         module, _, name = model.partition(":")
         recipe = validate(getattr(import_module(module), name), document, content=recipe, at=("recipe",))

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from nas.search.derivation import alternatives, derive, prune
     from nas.search.execution import SearchExecution
     from nas.search.launch import search_in_processes
-    from nas.search.methods import Method, default_recipe, method_names, register_method, search
+    from nas.search.methods import Method, method_names, register_method, search
     from nas.search.outcome import SearchOutcome, StageOutcome
+    from nas.search.published import default_recipe
     from nas.search.random import random_genotype
     from nas.search.recipe import SearchRecipe
 
@@ -24,7 +25,7 @@ _HOME = {
     "SearchRecipe": "recipe",
     "StageOutcome": "outcome",
     "alternatives": "derivation",
-    "default_recipe": "methods",
+    "default_recipe": "published",
     "derive": "derivation",
     "method_names": "methods",
     "prune": "derivation",

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from nas.checkpoint import remove_checkpoint
 from nas.errors import NaswildError, unknown
@@ -17,6 +14,7 @@ from nas.proxies import Proxy
 from nas.search.execution import SearchExecution
 from nas.search.journal import CHECKPOINT_FILE
 from nas.search.outcome import SearchOutcome
+from nas.search.published import add_recipe, complete, published_recipe, require_method
 from nas.search.recipe import SearchRecipe
 from nas.search.task import SearchTask
 from nas.search.team import Team
@@ -35,15 +33,15 @@ class Method:
     run: Run
 
 
-# name -> module, its default recipe and function, a summary; the module is imported when the method is asked for.
+# name -> module, its function, a summary; the module is imported when the method is asked for.
 _BUILT_IN = {
-    "pdarts": ("pdarts", "DEFAULTS", "search_pdarts", "P-DARTS: progressive stages, regularised skip-connects"),
-    "darts": ("darts", "DEFAULTS", "search_darts", "DARTS, first order"),
-    "darts2": ("darts", "DEFAULTS", "search_darts2", "DARTS, second order"),
-    "pcdarts": ("pcdarts", "DEFAULTS", "search_pcdarts", "PC-DARTS: partial channels, edge normalisation"),
-    "snas": ("sampled", "SNAS_DEFAULTS", "search_snas", "SNAS: sampled architectures, one level"),
-    "gdas": ("sampled", "GDAS_DEFAULTS", "search_gdas", "GDAS: sampled single operations, two levels"),
-    "random": ("random", "DEFAULTS", "search_random", "a random cell of the same space"),
+    "pdarts": ("pdarts", "search_pdarts", "P-DARTS: progressive stages, regularised skip-connects"),
+    "darts": ("darts", "search_darts", "DARTS, first order"),
+    "darts2": ("darts", "search_darts2", "DARTS, second order"),
+    "pcdarts": ("pcdarts", "search_pcdarts", "PC-DARTS: partial channels, edge normalisation"),
+    "snas": ("sampled", "search_snas", "SNAS: sampled architectures, one level"),
+    "gdas": ("sampled", "search_gdas", "GDAS: sampled single operations, two levels"),
+    "random": ("random", "search_random", "a random cell of the same space"),
 }
 _REGISTERED: dict[str, Method] = {}
 
@@ -52,6 +50,7 @@ def register_method(name: str, run: Run, defaults: SearchRecipe, summary: str = 
     """Make a search method known by ``name``; ``run`` turns a :class:`SearchTask` into a :class:`SearchOutcome`."""
     if name in _BUILT_IN or name in _REGISTERED:
         raise NaswildError(f"a search method {name!r} exists already; register yours under another name")
+    add_recipe(name, defaults)
     _REGISTERED[name] = Method(name, summary, defaults, run)
     return _REGISTERED[name]
 
@@ -67,19 +66,9 @@ def get_method(name: str) -> Method:
         return _REGISTERED[name]
     if name not in _BUILT_IN:
         raise unknown("search method", name, method_names())
-    home, recipe, function, summary = _BUILT_IN[name]
+    home, function, summary = _BUILT_IN[name]
     module = import_module(f"nas.search.{home}")
-    return Method(name, summary, getattr(module, recipe), getattr(module, function))
-
-
-def default_recipe(method: str, **changes: Any) -> SearchRecipe:
-    """The published recipe of ``method`` with some fields changed; :class:`NaswildError` names a wrong one."""
-    values = get_method(method).defaults.model_dump() | changes
-    try:
-        return SearchRecipe(**values)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors())
-        raise NaswildError(f"search recipe for {method}: {problems}") from error
+    return Method(name, summary, published_recipe(name), getattr(module, function))
 
 
 def search(
@@ -102,7 +91,7 @@ def search(
     Args:
         method: A name of :func:`method_names`.
         proxy: The data, from :func:`nas.proxies.load_proxy`.
-        recipe: Hyper-parameters; the method's published ones by default.
+        recipe: The hyper-parameters that it was given lie over the method's published ones; None: those alone.
         seed: Decides everything random.
         workdir: Holds the checkpoint and the outcome.
         report: Called after every step.
@@ -113,11 +102,13 @@ def search(
         NaswildError: Unknown method, a recipe that does not fit, a work directory of another search, divergence.
     """
     chosen, execution = get_method(method), execution or SearchExecution()
+    recipe = complete(method, recipe)
+    require_method(method, recipe)
     team = Team.connect(execution)
     task = SearchTask(
         method=method,
         proxy=proxy,
-        recipe=recipe or chosen.defaults,
+        recipe=recipe,
         seed=seed,
         workdir=Path(workdir),
         report=report,

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from nas.search.outcome import SearchOutcome
 from nas.search.progressive import progressive_search
-from nas.search.recipe import SearchRecipe
 from nas.search.steps import Rules
 from nas.search.task import SearchTask
-
-DEFAULTS = SearchRecipe()
 
 
 def search_pdarts(task: SearchTask) -> SearchOutcome:

@@ -10,14 +10,11 @@ from nas.genotype import CellSpec, Edge, Genotype
 from nas.operations import SEARCH_SPACE
 from nas.search.derivation import INPUTS_PER_NODE
 from nas.search.outcome import SearchOutcome
-from nas.search.recipe import SearchRecipe
 from nas.search.space import CONCAT
 from nas.search.task import SearchTask
 from nas.seeding import derive_seed
 
 CHOICES = tuple(name for name in SEARCH_SPACE if name != "none")
-
-DEFAULTS = SearchRecipe()
 
 
 def search_random(task: SearchTask) -> SearchOutcome:

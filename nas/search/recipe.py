@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from typing_extensions import Self
 
-from nas.errors import NaswildError
 from nas.train_recipe import Augmentation
 
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -140,10 +139,3 @@ class SearchRecipe(BaseModel):
         """Temperature of the Gumbel softmax in ``epoch``, linear from the first value to the last."""
         first, last = self.temperature
         return first + (last - first) * epoch / max(self.epochs - 1, 1)
-
-    def require_one_stage(self, method: str) -> None:
-        """Raise :class:`NaswildError` when ``method``, which has a single stage, is given a recipe with several."""
-        if self.stages != 1:
-            raise NaswildError(
-                f"{method} searches in one stage; this recipe has {self.stages} (cells: {list(self.cells)})"
-            )

@@ -1,6 +1,8 @@
 """The page on searching is true: its Python runs as it stands, and its tables name every method and field."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,22 @@ def test_the_method_of_ones_own_searches(tmp_path):
     outcome = search("soft-gdas", load_proxy("digits"), recipe, seed=0, workdir=tmp_path)
     assert outcome.method == "soft-gdas"
     assert len(outcome.stages) == 2
+
+
+def test_the_command_of_that_method_runs_at_the_temperature_it_was_registered_with(tmp_path):
+    """In a fresh process; the protocol is the page's, with less to do."""
+    (tmp_path / "my_search.py").write_text(block("register_method"))
+    (tmp_path / "short.yaml").write_text(
+        "name: short\nversion: 1\nstage: search\nsource: us\nextends: search-mini\n"
+        "recipe: {epochs: 1, warmup_epochs: 0, images: 128}\n"
+    )
+    (words,) = re.findall(r"`naswild (search --method soft-gdas .*?)`", PAGE)
+    options = words.replace("search-mini", "short.yaml").split()
+    command = [sys.executable, "-c", "from benchmarks.cli import main; main()", *options, "--run-dir", "run"]
+    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = (tmp_path / "run" / "jobs").glob("*/search.json")
+    assert SearchOutcome.load(found).recipe["temperature"] == [5.0, 0.5]
 
 
 def test_every_method_is_on_the_page():

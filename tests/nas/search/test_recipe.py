@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from nas.errors import NaswildError, UnknownName
 from nas.search import SearchRecipe, default_recipe
+from nas.search.published import require_method
 
 
 def test_defaults_are_the_papers():
@@ -80,4 +81,4 @@ def test_methods_have_recipes_of_their_own():
 
 def test_one_stage_methods_refuse_more():
     with pytest.raises(NaswildError, match="darts searches in one stage; this recipe has 3"):
-        SearchRecipe().require_one_stage("darts")
+        require_method("darts", SearchRecipe())

@@ -182,7 +182,7 @@ def test_every_one_stage_method_searches(proxy, tmp_path, method):
     assert outcome.method == method
     assert outcome.stages[0].trajectory[0].train_loss > 0
     with pytest.raises(NaswildError, match="one stage"):
-        search(method, proxy, TINY, seed=0, workdir=tmp_path / "three")
+        search(method, proxy, TINY.model_copy(update={"channels": (4, 4)}), seed=0, workdir=tmp_path / "three")
 
 
 def test_the_random_method_gives_the_seeded_cell(proxy, tmp_path):

@@ -144,7 +144,7 @@ def test_a_search_in_bfloat16_ends_near_one_in_float32(proxy, tmp_path):
     moves = []
     for precision in ("float32", "bfloat16"):
         recipe = RECIPE.model_copy(update={"precision": precision})
-        stage = search("pdarts", proxy, recipe, seed=0, workdir=tmp_path / precision).stages[0]
+        stage = search("darts", proxy, recipe, seed=0, workdir=tmp_path / precision).stages[0]
         start, end = (
             torch.tensor([alphas[cell] for cell in CELLS]) for alphas in (stage.trajectory[0].alphas, stage.alphas)
         )
@@ -168,13 +168,13 @@ def test_float16_keeps_its_scale_in_the_checkpoint(proxy, tmp_path):
         if (progress.epoch, progress.step) == (1, 1):
             raise Stopped
 
-    whole = search("pdarts", proxy, recipe, seed=0, workdir=tmp_path / "whole")
+    whole = search("darts", proxy, recipe, seed=0, workdir=tmp_path / "whole")
     often = SearchExecution(accelerator="cpu", checkpoint_seconds=0)
     with pytest.raises(Stopped):
-        search("pdarts", proxy, recipe, seed=0, workdir=tmp_path / "cut", report=stop, execution=often)
+        search("darts", proxy, recipe, seed=0, workdir=tmp_path / "cut", report=stop, execution=often)
     saved = torch.load(tmp_path / "cut" / "search.ckpt", weights_only=True)["under_way"]
     assert saved["scaler"]["scale"] > 0
-    resumed = search("pdarts", proxy, recipe, seed=0, workdir=tmp_path / "cut")
+    resumed = search("darts", proxy, recipe, seed=0, workdir=tmp_path / "cut")
     assert resumed.stages[0].alphas == whole.stages[0].alphas
     assert all(torch.tensor(resumed.stages[0].alphas[cell]).isfinite().all() for cell in CELLS)
 
