@@ -19,8 +19,8 @@ from nas import zoo
 from nas.errors import NaswildError, require, unknown
 from nas.genotype import Genotype
 
-# What a config must import so that plain mmdet tools build our backbones; it also completes an mmcv without kernels.
-CUSTOM_IMPORT = "detection.mmdet_models"
+# What a config must import so that plain mmdet tools build our backbones.
+CUSTOM_IMPORT = "backbones.mmdet_models"
 _PROBE_SIDE = 256
 
 

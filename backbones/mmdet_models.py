@@ -17,8 +17,11 @@ from typing import Any
 
 from backbones import cell_backbone, timm_backbone
 from backbones.metadata import CellArchitecture, TimmArchitecture
+from backbones.mmdet_import import prepare
 from backbones.weights import LoadReport, is_weights_file, load_into, read_metadata
 from nas.errors import NaswildError, require
+
+prepare()
 
 MODELS = require("mmdet.registry", "detection").MODELS
 BaseModule = require("mmengine.model", "detection").BaseModule

@@ -2,15 +2,14 @@
 
 Public face: :func:`run_detection`, :class:`DetectRecipe`, :class:`CocoData`, :func:`make_digits_coco`,
 :func:`check_coco`.
-Importing this package also makes ``import mmcv.ops`` work with mmcv-lite (see :mod:`detection.mmcv_ext`).
 """
 
 from __future__ import annotations
 
+import runpy
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from detection import mmcv_ext
 
 if TYPE_CHECKING:
     from detection.check import check_coco
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
     from detection.recipe import DetectRecipe
     from detection.train import DetectOutcome, run_detection
 
-mmcv_ext.install()
+# mmcv's operations are found also where Python did not read our .pth file (a checkout on PYTHONPATH). The finder is run
+# by its path: importing the package `backbones` would import torch.
+runpy.run_path(str(Path(__file__).parents[1] / "backbones" / "mmcv_finder.py"))["install"]()
 
 # Resolved on first use: the command line's help must not pay for torch (PEP 562).
 _HOME = {

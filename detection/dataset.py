@@ -12,7 +12,7 @@ from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
 from mmengine.fileio import load
 
-from detection.mmdet_import import prepare
+from backbones.mmdet_import import prepare
 from nas.seeding import derive_seed
 
 prepare()

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from backbones.mmdet_import import prepare
 from detection.coco_eval import CocoScores, Engine
 from detection.data import CocoData, CocoSplit
 from detection.hooks import ReportProgress
-from detection.mmdet_import import prepare
 from nas.errors import NaswildError
 from nas.progress import Report, silent
 

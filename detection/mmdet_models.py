@@ -7,7 +7,7 @@ In a config: ``custom_imports = dict(imports=["detection.mmdet_models"])``. It b
 
 from __future__ import annotations
 
-from detection.mmdet_import import prepare
+from backbones.mmdet_import import prepare
 
 prepare()
 

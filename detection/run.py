@@ -16,9 +16,9 @@ import torch.distributed
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from backbones.mmdet_import import prepare
 from detection.coco_eval import CocoScores
 from detection.hooks import InferenceClock, ReportProgress, ResumePoint
-from detection.mmdet_import import prepare
 from nas.counting import Count, count
 from nas.files import atomic_write
 from nas.progress import Report

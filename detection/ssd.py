@@ -14,8 +14,8 @@ from mmdet.models.detectors.base import BaseDetector
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
+from backbones.mmdet_import import prepare
 from detection.levels import Anchors, LevelPlan, plan_levels
-from detection.mmdet_import import prepare
 
 prepare()
 

@@ -39,6 +39,6 @@ for module, extra in (("mmdet_models", "detection"), ("torchreid_models", "reid"
 """)
     said = [
         f'{module} is not installed; install it with: pip install "naswild[{extra}]"'
-        for module, extra in (("mmdet.registry", "detection"), ("torchreid", "reid"))
+        for module, extra in (("mmengine", "detection"), ("torchreid", "reid"))
     ]
     assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, said, "")

@@ -137,7 +137,7 @@ def test_the_users_own_config_and_old_spelling_and_synced_norm(tmp_path):
     assert again.load_from is None
     assert "load_from" in str(done)
     assert again.model.backbone.genotype == "darts_v2"
-    assert again.custom_imports.imports == ["detection.mmdet_models"]
+    assert again.custom_imports.imports == ["backbones.mmdet_models"]
 
 
 def test_the_file_says_what_it_is(tmp_path):

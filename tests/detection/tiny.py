@@ -51,7 +51,7 @@ def register() -> None:
     """Make mmdet's registry know :class:`TinyBackbone`."""
     from mmdet.registry import MODELS
 
-    from detection.mmdet_import import prepare
+    from backbones.mmdet_import import prepare
 
     prepare()
     if MODELS.get("TinyBackbone") is None:

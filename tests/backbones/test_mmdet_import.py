@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from detection.mmdet_import import prepare
+from backbones.mmdet_import import prepare
 
 pytest.importorskip("mmdet")
 prepare()

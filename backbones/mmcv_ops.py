@@ -16,7 +16,7 @@ import torchvision  # noqa: F401  (its import registers the kernels under torch.
 from torch import Tensor
 from torch.nn import functional
 
-from detection import mmcv_deformable
+from backbones import mmcv_deformable
 
 _kernels = torch.ops.torchvision
 

@@ -1,0 +1,86 @@
+"""The one place that makes mmdet 3.3 usable with current PyTorch; every module that uses mmdet calls :func:`prepare`.
+
+Four things are put right: mmcv's missing extension (:mod:`backbones.mmcv_finder`, also where Python did not read our
+``.pth`` file), reading mmengine's checkpoints with ``weights_only=True``, an attribute that ``SSDHead`` lacks, and
+third parties' chatter.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from backbones import mmcv_finder
+from nas.errors import NaswildError, require
+
+# Two messages of third parties that no caller can act on; both come from code that runs at import or in every step.
+_HARMLESS = (
+    # mmengine calls torch.cuda.amp and pkg_resources by their old names
+    (FutureWarning, r"`torch\.(cuda|cpu)\.amp\."),
+    (UserWarning, r"pkg_resources is deprecated"),
+)
+
+
+@cache
+def prepare() -> None:
+    """Import mmdet with its registries filled and its traps removed; once per process.
+
+    Raises :class:`nas.errors.MissingExtra` if mmdet is not installed and :class:`NaswildError` if mmcv, mmengine and
+    mmdet do not fit together.
+    """
+    mmcv_finder.install()
+    for category, message in _HARMLESS:
+        warnings.filterwarnings("ignore", message, category)
+    for module in ("mmengine", "mmcv"):
+        require(module, "detection")
+    try:
+        require("mmdet", "detection")
+    except AssertionError as error:  # how mmdet reports versions that do not fit
+        raise NaswildError(f"mmdet cannot work with what is installed: {error}") from error
+    trust_mmengine_checkpoints()
+    _complete_ssd_head()
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+
+
+def trust_mmengine_checkpoints() -> None:
+    """Let ``torch.load(weights_only=True)``, the default, read the log history in mmengine's checkpoints."""
+    from mmengine.logging import HistoryBuffer
+
+    scalar: Any = np.float64(0).__reduce__()[0]
+    reconstruct: Any = np.zeros(0).__reduce__()[0]
+    kinds = {type(np.dtype(kind)) for kind in (np.bool_, np.int32, np.int64, np.float32, np.float64)}
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            np.dtype,
+            np.ndarray,
+            *kinds,
+            scalar,
+            reconstruct,
+            (scalar, "numpy.core.multiarray.scalar"),  # the same two under NumPy 1's name
+            (reconstruct, "numpy.core.multiarray._reconstruct"),
+            (_statistics_method, "builtins.getattr"),
+        ]
+    )
+
+
+def _statistics_method(owner: object, name: str) -> Any:
+    """What a checkpoint may ask of ``getattr``: a ``HistoryBuffer`` pickles its statistics as its own methods."""
+    from mmengine.logging import HistoryBuffer
+
+    if owner is HistoryBuffer and name in ("min", "max", "current", "mean"):
+        return getattr(HistoryBuffer, name)
+    raise NaswildError(f"a checkpoint asks for {name!r} of {owner!r}; refused as unsafe")
+
+
+def _complete_ssd_head() -> None:
+    """``AnchorHead.predict`` reads ``loss_cls``, which ``SSDHead`` never sets: the first validation would crash."""
+    from mmdet.models.dense_heads import SSDHead
+
+    if not hasattr(SSDHead, "loss_cls"):
+        SSDHead.loss_cls = None
