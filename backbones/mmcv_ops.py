@@ -16,7 +16,7 @@ import torchvision  # noqa: F401  (its import registers the kernels under torch.
 from torch import Tensor
 from torch.nn import functional
 
-from backbones import mmcv_deformable
+from backbones import mmcv_deformable, mmcv_suppression
 
 _kernels = torch.ops.torchvision
 
@@ -146,6 +146,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     operation.__name__: operation
     for operation in (
         nms,
+        mmcv_suppression.softnms,
+        mmcv_suppression.nms_match,
         roi_align_forward,
         roi_align_backward,
         sigmoid_focal_loss_forward,
