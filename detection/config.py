@@ -14,7 +14,7 @@ from detection.data import CocoData, CocoSplit
 from detection.recipe import DetectRecipe, Execution
 from nas.errors import NaswildError
 
-IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, 0..255: what fills the border when an image is zoomed out
+IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, 0..255; the hook ZoomOutFill puts the backbone's in its place
 SMALL_SET = 2000  # images below which loading in the main process is as fast as starting workers
 META_KEYS = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
 
@@ -216,6 +216,7 @@ def _schedule(recipe: DetectRecipe, steps_per_epoch: int) -> list[dict[str, Any]
 def _hooks(recipe: DetectRecipe, seed: int) -> list[dict[str, Any]]:
     hooks: list[dict[str, Any]] = [
         {"type": "ExactRandomness", "seed": seed},
+        {"type": "ZoomOutFill"},
         {"type": "SyncBuffersHook"},  # several processes: one set of running statistics, to save and to score with
         {"type": "NumClassCheckHook"},
         {"type": "CheckInvalidLossHook", "interval": 50, "priority": "VERY_LOW"},

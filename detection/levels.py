@@ -25,6 +25,12 @@ class Anchors:
     second: float = 0.15
     last: float = 0.9
 
+    def __post_init__(self) -> None:
+        if not 0 < self.first < self.second < self.last:
+            raise NaswildError(
+                f"anchor sizes must grow: 0 < first < second < last, not {self.first}, {self.second}, {self.last}"
+            )
+
 
 @dataclass(frozen=True)
 class LevelPlan:
@@ -89,6 +95,11 @@ def _anchor_sizes(levels: int, input_size: int, anchors: Anchors) -> tuple[float
     The step is cut to a whole hundredth, as the released configurations do.
     """
     step = math.floor(round(100 * (anchors.last - anchors.second) / max(levels - 2, 1), 6)) / 100
+    if step <= 0:
+        raise NaswildError(
+            f"anchor sizes must grow: second = {anchors.second} to last = {anchors.last} on {levels} levels is less "
+            "than a hundredth a level"
+        )
     fractions = [anchors.first, *(anchors.second + step * i for i in range(levels))]
     return tuple(round(fraction * input_size, 2) for fraction in fractions)
 

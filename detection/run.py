@@ -26,8 +26,8 @@ from nas.progress import Report
 prepare()
 
 from detection import mmdet_models  # noqa: E402, F401  (fills the registries)
+from detection.body import normalisation  # noqa: E402
 from detection.runner import QuietRunner  # noqa: E402
-from detection.ssd import normalisation  # noqa: E402
 
 
 def join_processes() -> int:

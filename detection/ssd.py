@@ -13,9 +13,12 @@ from mmdet.models.detectors import SingleStageDetector
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
+from torch import Tensor
 
 from backbones.mmdet_import import prepare
+from detection.body import levels_of, normalisation
 from detection.levels import Anchors, LevelPlan, plan_levels
+from nas.errors import NaswildError
 
 prepare()
 
@@ -48,10 +51,11 @@ BOX_CODER = {"type": "DeltaXYWHBBoxCoder", "target_means": [0.0] * 4, "target_st
 
 @MODELS.register_module()
 class SSD(SingleStageDetector):
-    """Single-shot detector around ``backbone``, any module with ``channels``, ``strides``, ``mean`` and ``std``.
+    """Single-shot detector around ``backbone``, one of ours or any other in mmdet's registry.
 
     Args:
-        backbone: config of the backbone; its levels must fall in resolution (ours: ``out_indices=(1, 2, 3)``).
+        backbone: config of the backbone; its levels must fall in resolution (ours: ``out_indices=(1, 2, 3)``). Levels
+            that it does not state are measured by running it once.
         num_classes: foreground classes.
         input_size: side of the square input in pixels.
         extra_channels: of the extra layers; the last one is repeated as needed.
@@ -59,7 +63,7 @@ class SSD(SingleStageDetector):
         depthwise: depthwise separable extra layers and heads (SSDLite, Sandler et al. 2018, section 6.2).
         anchors: arguments of :class:`detection.levels.Anchors`.
         train_cfg, test_cfg: merged over the values of the SSD paper above.
-        data_preprocessor: by default the backbone's own normalisation, RGB.
+        data_preprocessor: by default the backbone's own normalisation, RGB; ImageNet's if it states none.
     """
 
     def __init__(
@@ -78,7 +82,9 @@ class SSD(SingleStageDetector):
     ) -> None:
         body = MODELS.build(backbone)
         BaseDetector.__init__(self, data_preprocessor or normalisation(body), init_cfg)
-        self.plan = plan_levels(body.channels, body.strides, input_size, extra_channels, Anchors(**(anchors or {})))
+        self.input_size = input_size
+        levels = levels_of(body, input_size)
+        self.plan = plan_levels(levels.channels, levels.strides, input_size, extra_channels, Anchors(**(anchors or {})))
         self.train_cfg = ConfigDict(TRAIN_CFG | dict(train_cfg or {}))
         self.test_cfg = ConfigDict(TEST_CFG | dict(test_cfg or {}))
         self.backbone = body
@@ -87,16 +93,16 @@ class SSD(SingleStageDetector):
             head_config(self.plan, num_classes, depthwise) | {"train_cfg": self.train_cfg, "test_cfg": self.test_cfg}
         )
 
-
-def normalisation(body: Any) -> dict[str, Any]:
-    """mmdet reads pixels as BGR from 0 to 255; our mean and std are RGB from 0 to 1."""
-    return {
-        "type": "mmdet.DetDataPreprocessor",
-        "mean": [255 * value for value in body.mean],
-        "std": [255 * value for value in body.std],
-        "bgr_to_rgb": True,
-        "pad_size_divisor": 1,
-    }
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the feature maps of images (N, 3, H, W); the anchors are for ``input_size`` pixels alone."""
+        height, width = batch_inputs.shape[2:]
+        if (height, width) != (self.input_size, self.input_size):
+            raise NaswildError(
+                f"SSD is built for {self.input_size} x {self.input_size} pixels and was given {height} x {width}: make "
+                "input_size of the model the scale of Resize in every pipeline, with keep_ratio=False"
+            )
+        features: tuple[Tensor, ...] = super().extract_feat(batch_inputs)
+        return features
 
 
 def neck_config(plan: LevelPlan, norm: bool, depthwise: bool) -> dict[str, Any]:

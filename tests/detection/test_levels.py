@@ -55,3 +55,14 @@ def test_levels_of_one_resolution_are_refused() -> None:
 def test_an_input_without_room_for_extra_layers_is_refused() -> None:
     with pytest.raises(NaswildError, match="nothing for SSD's extra layers"):
         plan_levels(*CELLS, 32, (64,), Anchors())
+
+
+@pytest.mark.parametrize("sizes", [(0.15, 0.07, 0.9), (0.07, 0.15, 0.1), (0.07, 0.07, 0.9), (-0.1, 0.1, 0.9)])
+def test_anchors_that_do_not_grow_are_refused(sizes: tuple[float, float, float]) -> None:
+    with pytest.raises(NaswildError, match="must grow"):
+        Anchors(*sizes)
+
+
+def test_anchors_that_stand_still_after_rounding_are_refused() -> None:
+    with pytest.raises(NaswildError, match="less than a hundredth a level"):
+        plan_levels(*CELLS, 320, (64,), Anchors(0.07, 0.15, 0.18))

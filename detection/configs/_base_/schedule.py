@@ -15,6 +15,7 @@ auto_scale_lr = dict(base_batch_size=64, enable=False)
 randomness = dict(seed=0)
 custom_hooks = [
     dict(type="ExactRandomness", seed=0),
+    dict(type="ZoomOutFill"),  # the border of a zoomed-out image gets the mean that the backbone is normalised by
     dict(type="SyncBuffersHook"),  # several processes: one set of running statistics, to save and to score with
     dict(type="NumClassCheckHook"),
     dict(type="CheckInvalidLossHook", interval=50, priority="VERY_LOW"),
