@@ -22,7 +22,11 @@ DRAWS = 3  # the result is their mean
 def chance_level(data: CocoData, *, split: str = "val", seed: int = 0, engine: Engine = "hotcoco") -> dict[str, float]:
     """Mean of the six AP figures over :data:`DRAWS` sets of random boxes on the part ``split``; -1 where undefined."""
     truth = data.split(split).read()
-    rows = training_boxes(data.train.read(), truth)
+    return score_boxes(training_boxes(data.train.read(), truth), truth, seed=seed, engine=engine)
+
+
+def score_boxes(rows: np.ndarray, truth: dict[str, Any], *, seed: int, engine: Engine = "hotcoco") -> dict[str, float]:
+    """The same from the boxes to draw, as :func:`training_boxes` gives them, so that no annotations need be held."""
     figures = []
     for draw in range(DRAWS):
         rng = np.random.default_rng(derive_seed(seed, "chance", draw))

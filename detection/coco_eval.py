@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from detection.annotations import EXACT, read_annotations
 from nas.errors import NaswildError, require
 
 Engine = Literal["hotcoco", "pycocotools"]
@@ -82,7 +83,8 @@ def evaluate_coco(
         max_detections: per image, three limits; the standard ones are 1, 10 and 100.
         categories: the category ids that count; all of ``truth`` by default.
     """
-    evaluation, annotations = _opener(engine)(truth, detections, iou_type, list(max_detections), categories)
+    opener, content = _opener(engine), _numbered(truth, detections, masks=iou_type == "segm")
+    evaluation, annotations = opener(content, detections, iou_type, list(max_detections), categories)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
         evaluation.accumulate()
@@ -102,11 +104,26 @@ def match_boxes(truth: Truth, detections: np.ndarray, *, engine: Engine = "hotco
     The entries are pycocotools' ``evalImgs``: ``image_id``, ``category_id``, ``dtScores`` (D,), ``dtMatches`` and
     ``dtIgnore`` (10 IoU thresholds, D), ``gtIgnore`` (G,). Arguments as in :func:`evaluate_coco`.
     """
-    evaluation, _ = _opener(engine)(truth, detections, "bbox", list(MAX_DETECTIONS), None)
+    evaluation, _ = _opener(engine)(_numbered(truth, detections), detections, "bbox", list(MAX_DETECTIONS), None)
     evaluation.params.areaRng, evaluation.params.areaRngLbl = [list(WHOLE_RANGE)], ["all"]
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
     return [entry for entry in evaluation.evalImgs if entry is not None]
+
+
+def _numbered(truth: Truth, detections: Detections, *, masks: bool = False) -> dict[str, Any]:
+    """The truth with its annotations numbered from 1: pycocotools takes a match with id 0 for none.
+
+    The entries are copies, since pycocotools writes into what it is given.
+    """
+    content = dict(truth if isinstance(truth, Mapping) else read_annotations(truth, masks=masks))
+    if isinstance(detections, np.ndarray) and any(image["id"] > EXACT for image in content.get("images", [])):
+        raise NaswildError(
+            "rows of detections cannot hold image ids above 2^53: read the truth with detection.read_annotations, "
+            "which numbers such images anew, or give the detections as a list in COCO's result format"
+        )
+    content["annotations"] = [dict(entry, id=i) for i, entry in enumerate(content.get("annotations", []), 1)]
+    return content
 
 
 def _opener(engine: Engine) -> Callable[..., tuple[Any, Any]]:
@@ -117,12 +134,12 @@ def _opener(engine: Engine) -> Callable[..., tuple[Any, Any]]:
 
 
 def _open_hotcoco(
-    truth: Truth, detections: Detections, iou_type: str, limits: list[int], categories: Sequence[int] | None
+    truth: dict[str, Any], detections: Detections, iou_type: str, limits: list[int], categories: Sequence[int] | None
 ) -> tuple[Any, Any]:
     """An evaluation, not yet run, and its annotations."""
     hotcoco = require("hotcoco", "detection")
     _refuse_lost_threads()
-    annotations = hotcoco.COCO(truth if isinstance(truth, Mapping) else str(truth))
+    annotations = hotcoco.COCO(truth)
     evaluation = hotcoco.COCOeval(annotations, annotations.load_res(detections), iou_type)
     evaluation.params.max_dets = limits
     if categories is not None:
@@ -141,14 +158,13 @@ def _refuse_lost_threads() -> None:
 
 
 def _open_pycocotools(
-    truth: Truth, detections: Detections, iou_type: str, limits: list[int], categories: Sequence[int] | None
+    truth: dict[str, Any], detections: Detections, iou_type: str, limits: list[int], categories: Sequence[int] | None
 ) -> tuple[Any, Any]:
     coco = require("pycocotools.coco", "detection")
     with contextlib.redirect_stdout(io.StringIO()):  # it narrates its progress
-        annotations = coco.COCO(None if isinstance(truth, Mapping) else str(truth))
-        if isinstance(truth, Mapping):
-            annotations.dataset = dict(truth)
-            annotations.createIndex()
+        annotations = coco.COCO()
+        annotations.dataset = truth
+        annotations.createIndex()
         results = annotations.loadRes(detections) if len(detections) else _no_results(coco, annotations)
         evaluation = require("pycocotools.cocoeval", "detection").COCOeval(annotations, results, iou_type)
     evaluation.params.maxDets = limits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,16 +47,17 @@ def build_config(
             **_parallel(world_size),
             "resume": True,
             "model": model_config(backbone, len(data.classes), recipe),
-            "train_dataloader": _train_loader(data.train, recipe, execution, seed, train_images, world_size),
+            "train_dataloader": _train_loader(data, recipe, execution, seed, train_images, world_size),
             "train_cfg": {"by_epoch": True, "max_epochs": recipe.epochs, "val_begin": recipe.epochs + 1},
-            **evaluation_config(data.split(split), recipe.input_size, execution, "val"),
-            **evaluation_config(data.test or data.val, recipe.input_size, execution, "test"),
+            **evaluation_config(data.split(split), data.classes, recipe.input_size, execution, "val"),
+            **evaluation_config(data.test or data.val, data.classes, recipe.input_size, execution, "test"),
             "optim_wrapper": _optimizer(recipe),
-            "param_scheduler": _schedule(recipe, train_images // min(recipe.batch_size, train_images)),
+            "param_scheduler": _schedule(recipe),
             "default_hooks": {
                 "runtime_info": {"type": "LeanRuntimeInfo"},
                 "logger": {"type": "LoggerHook", "interval": 50},
                 "checkpoint": None,
+                "guard": {"type": "RunGuard"},
             },
             "custom_hooks": _hooks(recipe, seed),
             "env_cfg": {"cudnn_benchmark": False, "mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
@@ -96,9 +98,9 @@ def model_config(backbone: dict[str, Any], num_classes: int, recipe: DetectRecip
 
 
 def evaluation_config(
-    split: CocoSplit, input_size: int, execution: Execution, role: Literal["val", "test"]
+    split: CocoSplit, classes: Sequence[str], input_size: int, execution: Execution, role: Literal["val", "test"]
 ) -> dict[str, Any]:
-    """Loader, loop and metric that score a detector on ``split``, under the Runner's names for ``role``."""
+    """Loader, loop and metric that score a detector of ``classes`` on ``split``, as the Runner names them."""
     size = (input_size, input_size)
     pipeline = [
         {"type": "LoadImageFromFile"},
@@ -112,7 +114,7 @@ def evaluation_config(
             "batch_size": execution.eval_batch_size,
             "num_workers": workers,
             "sampler": {"type": "DefaultSampler", "shuffle": False},
-            "dataset": {**_dataset(split, workers), "test_mode": True, "pipeline": pipeline},
+            "dataset": {**_dataset(split, classes, workers), "test_mode": True, "pipeline": pipeline},
         },
         f"{role}_cfg": {},
         f"{role}_evaluator": {
@@ -143,17 +145,17 @@ def train_pipeline(recipe: DetectRecipe) -> list[dict[str, Any]]:
 
 
 def _train_loader(
-    split: CocoSplit, recipe: DetectRecipe, execution: Execution, seed: int, images: int, world_size: int
+    data: CocoData, recipe: DetectRecipe, execution: Execution, seed: int, images: int, world_size: int
 ) -> dict[str, Any]:
     workers = _workers(execution, images)
     return {
-        "batch_size": max(1, min(recipe.batch_size, images) // world_size),
+        "batch_size": max(1, recipe.batch_size // world_size),
         "num_workers": workers,
         "sampler": {"type": "DefaultSampler", "shuffle": True},
         # The last level is 1 x 1: a remaining batch of one image would leave batch normalisation a single value.
         "drop_last": True,
         "dataset": {
-            **_dataset(split, workers),
+            **_dataset(data.train, data.classes, workers),
             "augment_seed": seed,
             "filter_cfg": {"filter_empty_gt": True},
             "pipeline": train_pipeline(recipe),
@@ -161,11 +163,14 @@ def _train_loader(
     }
 
 
-def _dataset(split: CocoSplit, workers: int) -> dict[str, Any]:
+def _dataset(split: CocoSplit, classes: Sequence[str], workers: int) -> dict[str, Any]:
+    """A part, whose labels are positions in ``classes`` whatever the order of its own categories."""
     return {
         "type": "CocoFormatDataset",
         "ann_file": str(split.annotations),
         "data_prefix": {"img": str(split.images)},
+        "metainfo": {"classes": tuple(classes)},
+        "masks": False,
         "serialize_data": workers > 0,  # shared by worker processes as one block of memory
     }
 
@@ -199,8 +204,11 @@ def _optimizer(recipe: DetectRecipe) -> dict[str, Any]:
     return wrapper
 
 
-def _schedule(recipe: DetectRecipe, steps_per_epoch: int) -> list[dict[str, Any]]:
-    """Linear warm-up by step, then the recipe's schedule: "step" by epoch, "cosine" by step."""
+def _schedule(recipe: DetectRecipe) -> list[dict[str, Any]]:
+    """Linear warm-up by step, then the recipe's schedule: "step" by epoch, "cosine" by step.
+
+    mmengine counts the steps of the cosine from its loader: images without boxes are left out of that.
+    """
     schedules: list[dict[str, Any]] = []
     if recipe.warmup_steps:
         end = recipe.warmup_steps
@@ -208,8 +216,8 @@ def _schedule(recipe: DetectRecipe, steps_per_epoch: int) -> list[dict[str, Any]
     if recipe.schedule == "step":
         schedules.append({"type": "MultiStepLR", "by_epoch": True, "milestones": list(recipe.milestones), "gamma": 0.1})
     else:
-        steps = recipe.epochs * steps_per_epoch
-        schedules.append({"type": "CosineAnnealingLR", "by_epoch": False, "T_max": steps, "eta_min": 0.0, "end": steps})
+        cosine = {"type": "CosineAnnealingLR", "T_max": recipe.epochs, "end": recipe.epochs, "eta_min": 0.0}
+        schedules.append(cosine | {"by_epoch": True, "convert_to_iter_based": True})
     return schedules
 
 
@@ -219,7 +227,6 @@ def _hooks(recipe: DetectRecipe, seed: int) -> list[dict[str, Any]]:
         {"type": "ZoomOutFill"},
         {"type": "SyncBuffersHook"},  # several processes: one set of running statistics, to save and to score with
         {"type": "NumClassCheckHook"},
-        {"type": "CheckInvalidLossHook", "interval": 50, "priority": "VERY_LOW"},
     ]
     if recipe.ema is not None:
         hooks.append({"type": "EMAHook", "ema_type": "ExpMomentumEMA", "momentum": 1 - recipe.ema})

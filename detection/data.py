@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from detection.annotations import read_annotations
 from nas.errors import NaswildError
 
 # Where annotations and images of a part (train, val, test) are found; the first that exists counts.
@@ -30,16 +30,8 @@ class CocoSplit(BaseModel):
     images: Path
 
     def read(self) -> dict[str, Any]:
-        """The annotation file's content: ``images``, ``annotations``, ``categories``."""
-        try:
-            content = json.loads(self.annotations.read_bytes())
-        except (OSError, ValueError) as error:
-            raise NaswildError(f"cannot read COCO annotations {self.annotations}: {error}") from error
-        missing = {"images", "categories"} - set(content)
-        if missing:
-            raise NaswildError(f"{self.annotations} is not in COCO's format: it has no {' and no '.join(missing)}")
-        content.setdefault("annotations", [])
-        return content
+        """The content of :func:`~detection.annotations.read_annotations`, shared by all callers: do not change it."""
+        return read_annotations(self.annotations)
 
 
 class CocoData(BaseModel):

@@ -4,49 +4,66 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
-from mmengine.fileio import load
 
 from backbones.mmdet_import import prepare
+from detection.annotations import label_ids, read_annotations
 from nas.seeding import derive_seed
 
 prepare()
 
 
 class QuietCOCO(COCO):
-    """pycocotools' index of an annotation file without its progress lines on the screen."""
+    """pycocotools' index of annotations that are read already, without its progress lines on the screen."""
 
-    def __init__(self, annotation_file: str) -> None:
+    def __init__(self, content: dict[str, Any]) -> None:
         super().__init__()
-        self.dataset = load(annotation_file, file_format="json")
-        self.imgs = {image["id"]: image for image in self.dataset["images"]}
-        self.cats = {category["id"]: category for category in self.dataset["categories"]}
-        self.anns = {entry["id"]: entry for entry in self.dataset.get("annotations", [])}
+        self.dataset = content
+        self.imgs = {image["id"]: dict(image) for image in content["images"]}  # copies: mmdet adds a key to each
+        self.cats = {category["id"]: category for category in content["categories"]}
+        self.anns = {entry["id"]: entry for entry in content["annotations"]}
         by_image: dict[int, list[Any]] = defaultdict(list)
         by_category: dict[int, list[int]] = defaultdict(list)
-        for entry in self.dataset.get("annotations", []):
+        for entry in content["annotations"]:
             by_image[entry["image_id"]].append(entry)
             by_category[entry["category_id"]].append(entry["image_id"])
         self.imgToAnns = self.img_ann_map = by_image
         self.catToImgs = self.cat_img_map = by_category
+
+    def get_cat_ids(self, cat_names: Sequence[str] = (), sup_names: Sequence[str] = (), cat_ids: Any = ()) -> list[int]:
+        """Category ids, in the order of ``cat_names`` if these are given: position i is the id of label i.
+
+        pycocotools takes the order of the file instead, in which another file may differ.
+
+        Raises:
+            NaswildError: a name is no category of the file.
+        """
+        if not cat_names:
+            return super().get_cat_ids(cat_names, sup_names, cat_ids)
+        return label_ids(self.dataset, cat_names)
 
 
 @DATASETS.register_module()
 class CocoFormatDataset(CocoDataset):
     """mmdet's ``CocoDataset`` for any COCO-format file.
 
-    The classes are the file's categories unless ``metainfo`` names them. With ``augment_seed`` the random changes to
-    image ``index`` in ``epoch`` depend on these three alone, not on worker processes or on how long a run has lasted:
+    The classes are the file's categories, in its order, unless ``metainfo`` names them: a validation set must be given
+    those of the training set if its own order may differ. With ``augment_seed`` the random changes to image ``index``
+    in ``epoch`` depend on these three alone, not on worker processes or on how long a run has lasted:
     :class:`detection.hooks.ExactRandomness` tells the epoch.
+
+    Args:
+        masks: read ``segmentation`` too; without it a large file takes a third of the memory.
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {}
-    COCOAPI = QuietCOCO
 
     def __init__(
         self,
@@ -54,20 +71,29 @@ class CocoFormatDataset(CocoDataset):
         ann_file: str,
         metainfo: dict[str, Any] | None = None,
         augment_seed: int | None = None,
+        masks: bool = True,
         **options: Any,
     ) -> None:
         self.augment_seed = augment_seed
         self.epoch = 0
+        self.masks = masks
+        self._content: dict[str, Any] | None = None  # from here to load_data_list: the file is parsed once
         if metainfo is None:
-            categories = load(self._full_path(ann_file, options.get("data_root", "")))["categories"]
-            metainfo = {"classes": tuple(category["name"] for category in categories)}
+            self._content = read_annotations(self._full_path(ann_file, options.get("data_root", "")), masks=masks)
+            metainfo = {"classes": tuple(category["name"] for category in self._content["categories"])}
         super().__init__(*args, ann_file=ann_file, metainfo=metainfo, **options)
 
-    @staticmethod
-    def _full_path(ann_file: str, data_root: str) -> str:
-        from mmengine.utils import is_abs
+    def COCOAPI(self, path: str) -> QuietCOCO:
+        """The index that mmdet's ``load_data_list`` reads from; ``FastCocoMetric`` is told the id of each label."""
+        content, self._content = self._content, None
+        index = QuietCOCO(content or read_annotations(path, masks=self.masks))
+        if self.test_mode:
+            self._metainfo["category_ids"] = tuple(index.get_cat_ids(self.metainfo["classes"]))
+        return index
 
-        return ann_file if is_abs(ann_file) or not data_root else f"{data_root.rstrip('/')}/{ann_file}"
+    @staticmethod
+    def _full_path(ann_file: str, data_root: str | None) -> Path:
+        return Path(data_root or "", ann_file)
 
     def __getitem__(self, index: int) -> Any:
         if self.augment_seed is not None and not self.test_mode:

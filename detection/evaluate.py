@@ -112,7 +112,7 @@ def _open(
     state = _read_checkpoint(weights)
     settings = _read_config(weights, config)
     _require_same_classes(state, part, weights)
-    runner = QuietRunner.from_cfg(_test_config(settings, part, folder, metric))
+    runner = QuietRunner.from_cfg(_test_config(settings, part, _classes_of(state), folder, metric))
     try:
         runner.model.load_state_dict(state["state_dict"])
     except RuntimeError as error:
@@ -157,20 +157,27 @@ def _read_config(weights: Path, config: str | Path | None) -> Config:
 
 
 def _require_same_classes(state: dict[str, Any], part: CocoSplit, weights: Path) -> None:
-    """The detector numbers its classes; they must be the data's, in the same order."""
-    classes = tuple(state.get("meta", {}).get("dataset_meta", {}).get("classes", ()))
+    """The classes that the detector numbers must be the data's; the order is the detector's."""
+    classes = _classes_of(state)
     known = tuple(category["name"] for category in part.read()["categories"])
-    if classes and classes != known:
+    if classes and set(classes) != set(known):
         raise NaswildError(
             f"{weights} was trained on other classes than {part.annotations} has: {', '.join(classes[:5])} ... "
             f"against {', '.join(known[:5])} ..."
         )
 
 
-def _test_config(config: Config, part: CocoSplit, folder: Path, metric: dict[str, Any]) -> dict[str, Any]:
+def _classes_of(state: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(state.get("meta", {}).get("dataset_meta", {}).get("classes", ()))
+
+
+def _test_config(
+    config: Config, part: CocoSplit, classes: tuple[str, ...], folder: Path, metric: dict[str, Any]
+) -> dict[str, Any]:
     """What is left of a config when nothing is trained: model and loading, with another part of other data."""
     loader = config.get("test_dataloader") or config.val_dataloader
     dataset = dict(loader.dataset) | {"ann_file": str(part.annotations), "data_prefix": {"img": str(part.images)}}
+    metainfo = {"classes": classes} if classes else None
     return {
         "model": config.model,
         "default_scope": "mmdet",
@@ -178,7 +185,7 @@ def _test_config(config: Config, part: CocoSplit, folder: Path, metric: dict[str
         "experiment_name": f"evaluate-{time.time_ns()}",  # mmengine keeps loggers by name for the process's life
         "launcher": "none",
         "test_dataloader": dict(loader)
-        | {"dataset": dataset | {"type": "CocoFormatDataset", "data_root": "", "metainfo": None}},
+        | {"dataset": dataset | {"type": "CocoFormatDataset", "data_root": "", "metainfo": metainfo}},
         "test_cfg": {},
         "test_evaluator": {"type": "FastCocoMetric", "ann_file": str(part.annotations), "metric": "bbox", **metric},
         "default_hooks": {"runtime_info": {"type": "LeanRuntimeInfo"}, "logger": None, "checkpoint": None},

@@ -16,6 +16,7 @@ from mmdet.registry import METRICS
 from mmengine.fileio import load
 from mmengine.logging import MMLogger
 
+from detection.annotations import read_annotations
 from detection.coco_eval import MAX_DETECTIONS, CocoScores, Engine, evaluate_coco
 
 
@@ -50,8 +51,9 @@ class FastCocoMetric(CocoMetric):
         self.scores: dict[str, CocoScores] = {}
         self.detections: np.ndarray = np.zeros((0, 7))
         self._truth: dict[str, Any] | None = None
+        self._given = ann_file is not None
         if ann_file is not None:
-            self._truth = load(ann_file, backend_args=self.backend_args)
+            self._truth = read_annotations(ann_file, masks="segm" in self.metrics)
             self._coco_api = True  # tells the parent's `process` that annotations need not travel with the samples
 
     def compute_metrics(self, results: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, float]:
@@ -61,7 +63,7 @@ class FastCocoMetric(CocoMetric):
             self._truth = self._truth_of_samples(truths)
         self.cat_ids = self._category_ids()
         if self.format_only:
-            self.results2json(predictions, self.outfile_prefix)
+            self.results2json(self._with_file_ids(predictions), self.outfile_prefix)
             return {}
         metrics: dict[str, float] = {}
         for name in self.metrics:
@@ -82,24 +84,38 @@ class FastCocoMetric(CocoMetric):
         return metrics
 
     def _category_ids(self) -> list[int]:
-        """The category id of each label: mmdet numbers the classes of the data set's meta information."""
+        """The category id of each label: the data set's own word, or mmdet's rule, which is the order of the file."""
         assert self._truth is not None
+        if "category_ids" in self.dataset_meta and self._given:
+            return list(self.dataset_meta["category_ids"])
         wanted = set(self.dataset_meta["classes"])
         return [category["id"] for category in self._truth["categories"] if category["name"] in wanted]
 
     def _boxes(self, predictions: list[dict[str, Any]]) -> np.ndarray:
         """Detections as (N, 7) rows; the side lengths are taken in float64, as the JSON route does."""
         categories = np.asarray(self.cat_ids, dtype=np.float64)
+        renumbered = self._renumbered_images()
         rows = []
         for prediction in predictions:
+            identity = renumbered.get(prediction["img_id"], prediction["img_id"])
             corners = prediction["bboxes"].astype(np.float64).reshape(-1, 4)
-            image = np.full(len(corners), prediction["img_id"], dtype=np.float64)
+            image = np.full(len(corners), identity, dtype=np.float64)
             score = prediction["scores"].astype(np.float64)
             label = categories[prediction["labels"].astype(np.int64)]
             rows.append(
                 np.column_stack([image, corners[:, :2], corners[:, 2:] - corners[:, :2], score, label]).reshape(-1, 7)
             )
         return np.concatenate(rows)
+
+    def _with_file_ids(self, predictions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        of_file = {here: identity for identity, here in self._renumbered_images().items()}
+        return [{**entry, "img_id": of_file.get(entry["img_id"], entry["img_id"])} for entry in predictions]
+
+    def _renumbered_images(self) -> dict[int, int]:
+        """The id that an image has here by its id in the file, where these differ: see ``read_annotations``."""
+        assert self._truth is not None
+        pairs = ((image.get("file_id", image["id"]), image["id"]) for image in self._truth["images"])
+        return {of_file: here for of_file, here in pairs if of_file != here}
 
     def _masks(self, predictions: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Detections in COCO's result format without boxes, so that the mask's area decides small, medium and large."""

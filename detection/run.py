@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from backbones.mmdet_import import prepare
 from detection.coco_eval import CocoScores
+from detection.guard import require_batches
 from detection.hooks import InferenceClock, ReportProgress, ResumePoint
 from nas.counting import Count, count
 from nas.files import atomic_write
@@ -74,8 +75,17 @@ class DetectionRun:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
+    def build_loaders(self) -> None:
+        """Build both data sets now rather than in :meth:`train`; raises if no batch of images with boxes is whole."""
+        require_batches(self.runner.train_dataloader, self.runner.world_size)
+        assert self.runner.val_loop is not None
+
     def train(self) -> None:
-        """Train from the resume point, or from the start, to the last epoch."""
+        """Train from the resume point, or from the start, to the last epoch.
+
+        Raises:
+            NaswildError: training diverged.
+        """
         self.runner.train()
 
     def score(self) -> tuple[CocoScores, np.ndarray]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from detection.annotations import forget_annotations
 from detection.backbone import backbone_config
-from detection.chance import chance_level
+from detection.chance import score_boxes, training_boxes
 from detection.check import refuse_broken
 from detection.coco_eval import METRICS, RECALLS, CocoScores
 from detection.curves import draw_curves
@@ -90,15 +91,18 @@ def run_detection(
         report: told every step.
 
     Raises:
-        NaswildError: the data set is broken (all errors are listed), the backbone unknown, the weights do not fit.
+        NaswildError: the data set is broken (all errors are listed), has fewer images with boxes than a batch, or no
+            box to score with; the backbone is unknown; the weights do not fit; training diverged.
     """
     from detection.config import build_config
     from detection.run import DetectionRun, is_main, join_processes
 
     workdir = Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    refuse_broken(data)
+    refuse_broken(data, split)
     execution = execution or Execution()
+    truth = data.split(split).read()
+    chance_boxes = training_boxes(data.train.read(), truth)
     backbone = backbone_config(backbone_source, recipe, pretrained)
     world_size = join_processes()
     clock = Attempts(workdir, writes=is_main())
@@ -108,18 +112,20 @@ def run_detection(
     identity = _identity(backbone, data, recipe, seed)
     seed_all(seed, "init")
     run = DetectionRun(config, workdir / RESUME_POINT, identity, report, clock.beat)
+    run.build_loaders()
+    forget_annotations(data.train.annotations)
     run.train()
     scores, detections = run.score()
     resampled = None
     if is_main():
-        resampled = resample_ap(data.split(split).read(), detections, engine=execution.engine)
+        resampled = resample_ap(truth, detections, engine=execution.engine)
         run.save_detector(workdir / DETECTOR)
         run.save_config(workdir / CONFIG, backbone_config(backbone_source, recipe, pretrained=False))
         draw_comparison(data.split(split), detections, workdir / PICTURE)
         draw_curves(scores, workdir / CURVES, f"{data.name}, {split}")
     clock.save()
     cost = _cost(run, clock, world_size)
-    chance = chance_level(data, split=split, seed=seed, engine=execution.engine)
+    chance = score_boxes(chance_boxes, truth, seed=seed, engine=execution.engine)
     return _outcome(run, scores, chance, resampled, (3, recipe.input_size, recipe.input_size), cost, workdir)
 
 

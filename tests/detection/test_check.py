@@ -60,7 +60,9 @@ FAULTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "box outside": lambda c: c["annotations"][0].update(bbox=[35.0, 3.0, 10.0, 8.0]),
     "empty box": lambda c: c["annotations"][0].update(bbox=[2.0, 3.0, 0.0, 8.0]),
     "empty category": lambda c: c["annotations"].pop(),
-    "part without boxes": lambda c: c["annotations"].clear(),
+    "duplicate category id": lambda c: c["categories"][1].update(id=1),
+    "missing area": lambda c: c["annotations"][0].pop("area"),
+    "no boxes": lambda c: c["annotations"].clear(),
 }
 
 

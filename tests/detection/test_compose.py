@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_digits_of_validation_are_those_no_backbone_was_trained_on(digits: CocoD
 
     proxy = load_proxy("digits", image_size=8)
     for part, images in (("train", proxy.train), ("val", proxy.test)):
-        for entry in digits.split(part).read()["annotations"]:
+        for entry in json.loads(digits.split(part).annotations.read_text())["annotations"]:
             assert int(images.labels[entry["digit"]]) + 1 == entry["category_id"]
 
 

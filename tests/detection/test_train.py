@@ -201,7 +201,7 @@ def test_nothing_is_printed_and_the_log_is_kept(run: Run, tmp_path: Path, capfd:
 def test_a_broken_set_is_refused_before_anything_is_built(
     tiny_backbone: str, digits: CocoData, quick: DetectRecipe, tmp_path: Path
 ) -> None:
-    content = digits.train.read()
+    content = json.loads(digits.train.annotations.read_text())
     content["annotations"][0]["category_id"] = 99
     path = tmp_path / "broken.json"
     path.write_text(json.dumps(content))

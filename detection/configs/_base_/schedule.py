@@ -18,7 +18,6 @@ custom_hooks = [
     dict(type="ZoomOutFill"),  # the border of a zoomed-out image gets the mean that the backbone is normalised by
     dict(type="SyncBuffersHook"),  # several processes: one set of running statistics, to save and to score with
     dict(type="NumClassCheckHook"),
-    dict(type="CheckInvalidLossHook", interval=50, priority="VERY_LOW"),
 ]
 
 default_scope = "mmdet"
@@ -29,6 +28,7 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     visualization=dict(type="DetVisualizationHook"),
+    guard=dict(type="RunGuard"),  # stops at a loss that is not finite, and where val numbers its classes otherwise
 )
 env_cfg = dict(
     cudnn_benchmark=True, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0), dist_cfg=dict(backend="nccl")
