@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ARTIFACT = "per_item"
 SETS = "sets of items"  # in a file: the number of items and what tells the drawn sets apart
+GROUPS = "groups of items"  # in a file: for each item a number that it shares with others
 ON_SETS = "{} on sets"  # in a file: a metric's values on the drawn sets
 
 
@@ -40,15 +41,24 @@ class Resampled:
 
 
 def save_items(
-    run_dir: Path, job: str, per_item: Mapping[str, Sequence[float]], resampled: Resampled | None = None
+    run_dir: Path,
+    job: str,
+    per_item: Mapping[str, Sequence[float]],
+    resampled: Resampled | None = None,
+    groups: Sequence[int] = (),
 ) -> dict[str, Path]:
-    """Write the scores of one job; returns the artifact to add to its result, nothing where there are no scores."""
+    """Write the scores of one job, with the group of each item (the person of a query) where items have groups.
+
+    Returns the artifact to add to its result, nothing where there are no scores.
+    """
     import numpy as np
 
     if not per_item and resampled is None:
         return {}
     buffer = BytesIO()
     arrays: dict[str, Any] = {name: np.asarray(scores, "float32") for name, scores in per_item.items()}
+    if per_item and len(groups):
+        arrays[GROUPS] = np.asarray(groups, dtype="int64")
     if resampled is not None:
         arrays[SETS] = np.array([resampled.items, resampled.sets], dtype="int64")
         arrays |= {ON_SETS.format(name): np.asarray(values, "float64") for name, values in resampled.values.items()}
@@ -70,6 +80,14 @@ def load_items(run_dir: Path, result: Result, metric: str) -> np.ndarray | None:
         return None if inline is None else np.asarray(inline, float)
     (scores,) = _read(run_dir, result, metric)
     return None if scores is None else scores.astype(float)
+
+
+def load_groups(run_dir: Path, result: Result) -> list[int]:
+    """The group of each item; empty where items have none, or a version before November 2026 scored them."""
+    if ARTIFACT not in result.artifacts:
+        return []
+    (groups,) = _read(run_dir, result, GROUPS)
+    return [] if groups is None else groups.tolist()
 
 
 def load_resampled(run_dir: Path, result: Result, metric: str) -> Resampled | None:

@@ -1,4 +1,4 @@
-"""Two backbones on the same images or queries: the paired bootstrap of their difference."""
+"""Two backbones on the same images or queries: their mean difference with its interval."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from benchmarks.items import load_items, load_resampled
+from benchmarks.items import load_groups, load_items, load_resampled
 from benchmarks.statistics import PairedDifference, paired_difference, resampled_difference
 from benchmarks.store import Result
 from benchmarks.tables.keys import Setting, Task
@@ -22,7 +22,7 @@ ITEMS = {"classify": "images", "detect": "images", "reid": "queries"}
 
 @dataclass(frozen=True)
 class Pair:
-    """Mean scores of backbones a and b under one metric, and the bootstrap of a - b over the images or queries.
+    """Mean scores of backbones a and b under one metric, and a - b with its interval over the images or persons.
 
     ``runs`` says how many trained networks each mean is over; an image's score is averaged over them first. A metric
     that is no mean over images is averaged over them on each drawn set.
@@ -84,8 +84,11 @@ def _pair_of_items(
     lengths = {len(scores) for side in sides for _, scores in side}
     if len(lengths) > 1:
         raise NaswildError(f"{task}, {setting}: scores of {sorted(lengths)} items cannot be paired")
+    groups = [load_groups(run_dir, result) for side in sides for result, _ in side]
+    if any(found != groups[0] for found in groups):
+        raise NaswildError(f"{task}, {setting}: the scores are of other {_unit(task)}; run the older ones again")
     a, b = (np.mean([scores for _, scores in side], axis=0) for side in sides)
-    difference, means = paired_difference(a, b, _unit(task)), (float(a.mean()), float(b.mean()))
+    difference, means = paired_difference(a, b, _unit(task), groups[0]), (float(a.mean()), float(b.mean()))
     return None if difference is None else Pair(task, metric, means, _runs(sides), difference)
 
 

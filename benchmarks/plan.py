@@ -42,6 +42,7 @@ class Job:
     options: Mapping[str, int | str] = field(default_factory=dict)
     variant: Mapping[str, int | str] = field(default_factory=dict)  # Result.variant
     seed: int = 0
+    backbone_seed: str = ""  # mixed into the seed of a training, so that two backbones draw apart; "": they share it
     processes: int = 1  # that share the job, each on a device of its own
     seconds: float = 1.0  # estimate
 

@@ -109,9 +109,10 @@ class _Planner:
             starts_from = trained.get((source.label, seed)) if task.pretrained and task.gives is None else None
             upstream = starts_from or source.search
             identity = {"job": starts_from} if starts_from is not None else source.identity
+            backbone_seed = "" if self.suite.common_seeds else content_hash(source.identity)
             for values in product(*entry.axes.values()):
                 options = dict(zip(entry.axes, values, strict=True))
-                key = _key(task.name, identity, protocol, data, seed, options)
+                key = _key(task.name, identity, protocol, data, seed, options, backbone_seed)
                 target = task.target(data.name, options)
                 variant = task.variant(options) | ({FORM: entry.form} if entry.form else {})
                 marks = [str(value) if name == FORM else f"{name}{value}" for name, value in variant.items()]
@@ -131,6 +132,7 @@ class _Planner:
                     options=options,
                     variant=variant,
                     seed=seed,
+                    backbone_seed=backbone_seed,
                     processes=task.processes(options),
                     seconds=protocol.seconds or task.seconds,
                 )
@@ -264,9 +266,11 @@ def _key(
     data: DataSource,
     seed: int,
     options: Mapping[str, int | str],
+    backbone_seed: str = "",
 ) -> str:
     """Hash of all that decides the result of a job."""
     content = {"kind": kind, "backbone": dict(identity), "protocol": protocol.hash, "data": data.version}
+    content |= {"backbone_seed": backbone_seed} if backbone_seed else {}
     return content_hash({**content, "seed": seed, "options": dict(options)})
 
 

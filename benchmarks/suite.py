@@ -149,6 +149,9 @@ class Suite(_Part):
     protocols: dict[str, str] = {}  # stage -> protocol name or path
     pretrain: str | None = None  # data of the classify task whose weights the other tasks start from; None: the first
     seeds: Seeds = (0,)
+    # True: all backbones share initialisation, order and augmentation under one training seed. False: each has its own,
+    # which is what the intervals assume.
+    common_seeds: bool = False
     data: dict[str, DataEntry] = {}
     imports: tuple[str, ...] = ()  # modules that register tasks, makers or methods
     scales: dict[str, dict[str, Any]] = {}  # other sizes of the suite: what each says instead

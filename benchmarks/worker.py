@@ -191,7 +191,7 @@ def make_assignment(job: Job, context: RunContext, report: Report) -> Assignment
         subject=subject,
         recipe=job.protocol.recipe if job.protocol is not None else {},
         data=job.data,
-        seed=job.seed,
+        seed=training_seed(job),
         run_dir=context.run_dir,
         workdir=rundir.workdir(context.run_dir, job),
         options=job.options,
@@ -199,6 +199,15 @@ def make_assignment(job: Job, context: RunContext, report: Report) -> Assignment
         protocol_hash=job.protocol.hash if job.protocol is not None else "",
         report=report,
     )
+
+
+def training_seed(job: Job) -> int:
+    """The seed of all that a job draws: that of the repetition, mixed with the backbone unless all share it."""
+    if not job.backbone_seed:
+        return job.seed
+    from nas.seeding import derive_seed
+
+    return derive_seed(job.seed, job.backbone_seed) % 2**31  # what third-party generators take
 
 
 def _from_upstream(job: Job, subject: Subject, run_dir: Path) -> Subject:
@@ -227,7 +236,9 @@ def _other_cell(job: Job, subject: Subject, search: Result, run_dir: Path) -> Su
 def _result(job: Job, context: RunContext, assignment: Assignment, outcome: Outcome) -> Result:
     subject, protocol = assignment.subject, job.protocol
     genotype = outcome.genotype if outcome.genotype is not None else subject.genotype
-    artifacts = dict(outcome.artifacts) | save_items(context.run_dir, job.name, outcome.per_item, outcome.resampled)
+    artifacts = dict(outcome.artifacts) | save_items(
+        context.run_dir, job.name, outcome.per_item, outcome.resampled, outcome.item_groups
+    )
     recipe = {"recipe": protocol.recipe_dict} if protocol is not None else {}
     return Result(
         key=job.key,
@@ -258,7 +269,7 @@ def _result(job: Job, context: RunContext, assignment: Assignment, outcome: Outc
             peak_memory_bytes=outcome.peak_memory_bytes,
             images_per_second=outcome.images_per_second,
         ),
-        details={**recipe, **outcome.details},
+        details={**recipe, "common_seeds": not job.backbone_seed, **outcome.details},
         artifacts={name: str(Path(path).relative_to(context.run_dir)) for name, path in artifacts.items()},
         provenance=Provenance(
             versions=context.versions or provenance.versions(),

@@ -14,8 +14,8 @@ class ReidOutcome:
     """The result of :func:`reid.train.run_reid`.
 
     ``metrics`` has rank1, rank5, rank10, rank20, mAP and mINP, fractions of 1; ``chance`` the exact expectation of each
-    for a gallery in random order; ``intervals`` 95 % bootstrap intervals that cover the choice of queries alone;
-    ``per_query`` the score of every query that has a match, in the set's order, for comparing two backbones in pairs.
+    for a gallery in random order; ``per_query`` the score of every query that has a match, in the set's order, and
+    ``query_persons`` whose query it is, for intervals and for comparing two backbones in pairs.
     ``part_dim`` channels describe one part and ``feature_dim`` the whole image. Multiply-adds are for one image:
     ``macs`` of all that describes it and ``backbone_macs``, both at the true input; ``paper_macs`` of the backbone by
     the rule of Table 5, which is at 224x224 with the last stride kept.
@@ -23,8 +23,8 @@ class ReidOutcome:
 
     metrics: Mapping[str, float]
     chance: Mapping[str, float]
-    intervals: Mapping[str, tuple[float, float]]
     per_query: Mapping[str, np.ndarray]
+    query_persons: np.ndarray
     queries: int
     queries_without_match: int
     parts: int

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +24,6 @@ from nas.seeding import seed_all
 from nas.train_recipe import Execution
 from reid.augment import ReidDraws
 from reid.datasets import ReidData, load_reid_data
-from reid.intervals import bootstrap_intervals
 from reid.losses import batch_hard_triplet
 from reid.model import build_pcb, costs
 from reid.outcome import ReidOutcome
@@ -152,8 +152,8 @@ def _outcome(run: Run, data: ReidData, found: Retrieval, sizes: dict[str, int], 
     return ReidOutcome(
         metrics=ranking.metrics,
         chance=ranking.chance,
-        intervals=bootstrap_intervals(ranking.queries, seed=run.seed),
         per_query=ranking.queries.by_metric(),
+        query_persons=np.array([person.identity for person in data.query])[ranking.queries.valid],
         queries=len(data.query),
         queries_without_match=ranking.without_match,
         parts=network.parts,

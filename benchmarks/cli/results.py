@@ -65,7 +65,7 @@ def compare(
     a: Annotated[str, typer.Argument(help="A backbone, as the tables call it.")],
     b: Annotated[str, typer.Argument(help="Another one.")],
 ) -> None:
-    """Compare two backbones on the same test images and queries: mean difference with its bootstrap interval.
+    """Compare two backbones on the same test images and queries: mean difference with its interval.
 
     Example:
 

@@ -19,6 +19,7 @@ from benchmarks.report.paired import paired_table
 from benchmarks.report.pictures import pictures
 from benchmarks.report.power import power_table
 from benchmarks.report.provenance import computed, facts, protocol_texts, results_table
+from benchmarks.report.ranks import rank_figures
 from benchmarks.report.samples import samples
 from benchmarks.report.summary import doubts, sentences, tiles, winners
 from benchmarks.store import Result
@@ -42,6 +43,7 @@ def render_page(run_dir: Path, results: Sequence[Result], published: bool = Fals
         "tables": [_markup(table) for table in tables],
         "cells": list(figures.cells(measured, results)),
         "trajectories": list(figures.trajectories(measured)),
+        "ranks": list(rank_figures(measured)),
         "trade_offs": list(figures.trade_offs(measured)),
         "correlations": list(figures.correlations(measured)),
         "detections": list(pictures(run_dir, measured, "detect")),

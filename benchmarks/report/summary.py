@@ -1,4 +1,4 @@
-"""What a reader gets in half a minute: the answer, its numbers, and the reasons to doubt it."""
+"""The summary of a report: the answer, its numbers, and the reasons to doubt it."""
 
 from __future__ import annotations
 

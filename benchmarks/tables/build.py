@@ -8,6 +8,7 @@ from benchmarks.tables.detection import detection_table
 from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.other import other_tables
 from benchmarks.tables.published import add_published, published_only
+from benchmarks.tables.ranks import rank_table
 from benchmarks.tables.reidentification import reid_table
 from benchmarks.tables.search import search_table
 from benchmarks.tables.table import Table
@@ -33,7 +34,7 @@ def build(measured: Measurements, published: bool = False) -> list[Table]:
         table = make(measured)
         tables += add(table, measured) if published and table is not None else [table]
     tables += other_tables(measured)
-    tables += [*ablation_tables(measured), wild_table(measured), correlation_table(measured)]
+    tables += [*ablation_tables(measured), wild_table(measured), rank_table(measured), correlation_table(measured)]
     searches = search_table(measured)
     if published and searches is not None:
         searches = add_published(searches, "table2", {name: name for name in _MEMORY}, _OTHER)

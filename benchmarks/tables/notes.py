@@ -59,6 +59,8 @@ def _runs(results: Sequence[Result], counts: set[int]) -> str:
     seeds = _seeds({result.seed for result in results})
     searches = {r.backbone.search_seed for r in results if r.backbone.kind == "searched"} - {None}
     text = f"Seeds: training {seeds}" + (f"; search {_seeds(searches)}" if searches else "") + ". "
+    if any(result.details.get("common_seeds", "recipe" in result.details) for result in results):
+        text += "Backbones share initialisation and order under one seed, so their deviations come out too small. "
     if counts <= {1}:
         return text + "n = 1 in every cell: a single run has no ±, no interval and no bold."
     most, least = max(counts), min(counts)

@@ -85,6 +85,7 @@ class Reid(Task):
             details=_details(found),
             artifacts={"picture": found.picture} if found.picture is not None else {},
             per_item={name: found.per_query[name].tolist() for name in PER_QUERY},
+            item_groups=found.query_persons.tolist(),
         )
 
 
@@ -105,8 +106,17 @@ def _details(found: ReidOutcome) -> dict[str, Any]:
         "paper_macs": found.paper_macs,
         "queries": found.queries,
         "queries_without_match": found.queries_without_match,
-        "intervals": {name: list(interval) for name, interval in found.intervals.items()},
+        "intervals": _intervals(found),
         "data_title": found.data_title,
         "data_notes": list(found.data_notes),
         "history": [dict(record) for record in found.history],
     }
+
+
+def _intervals(found: ReidOutcome) -> dict[str, list[float]]:
+    """The 95 % interval of each metric over the choice of persons."""
+    from benchmarks.statistics import mean_interval
+
+    persons = found.query_persons.tolist()
+    intervals = {name: mean_interval(scores, "queries", persons) for name, scores in found.per_query.items()}
+    return {name: [interval.low, interval.high] for name, interval in intervals.items() if interval is not None}

@@ -78,6 +78,7 @@ class Outcome:
     artifacts: Mapping[str, Path] = field(default_factory=dict)  # files inside the run directory
     # Metric -> one number an image or query, in the order of the data; the metric is their mean. See benchmarks.items.
     per_item: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    item_groups: Sequence[int] = ()  # for each of these items what it shares with others: the person of a query
     resampled: Resampled | None = None  # the same for metrics that are no means
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmarks.items import Resampled, load_items, load_resampled, right_answers, save_items
 from benchmarks.paired import compare
@@ -158,3 +159,22 @@ def test_right_answers_average_to_the_top1_of_the_evaluation() -> None:
     answers = right_answers(network, proxy)
     assert len(answers) == len(proxy.test)
     assert sum(answers) / len(answers) == pytest.approx(evaluate_classifier(network, proxy).top1)
+
+
+def test_queries_of_one_person_are_one_draw_and_other_persons_are_no_pair(
+    tmp_path: Path, make_result: MakeResult
+) -> None:
+    def queries(name: str, scores: np.ndarray, persons: list[int]) -> Result:
+        found = save_items(tmp_path, name, {"top1": scores}, groups=persons)
+        artifacts = {what: str(path.relative_to(tmp_path)) for what, path in found.items()}
+        backbone = make_result().backbone.model_copy(update={"name": name})
+        return make_result().model_copy(update={"key": name, "job": name, "backbone": backbone, "artifacts": artifacts})
+
+    persons = np.repeat(np.arange(40), 10).tolist()
+    a, b = queries("a", np.repeat(EASE[:40], 10), persons), queries("b", np.repeat(EASE[40:80], 10), persons)
+    (pair,) = compare(tmp_path, [a, b], "a", "b")
+    once = stats.ttest_rel(EASE[:40], EASE[40:80]).confidence_interval(0.95)
+    assert pair.difference.interval is not None
+    assert (pair.difference.interval.low, pair.difference.interval.high) == pytest.approx(tuple(once), abs=1e-6)
+    with pytest.raises(NaswildError, match="other"):
+        compare(tmp_path, [a, queries("b", right(0.0, 2), persons[::-1])], "a", "b")

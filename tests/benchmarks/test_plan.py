@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.plan import Plan
 from benchmarks.run import Options, prepare
+from benchmarks.worker import training_seed
 from nas.errors import NaswildError, UnknownName
 
 ToySuite = Callable[..., Path]
@@ -151,3 +152,16 @@ def test_versions_of_makers_are_those_of_the_code_that_makes() -> None:
 
     assert maker_version("digits-coco") == compose.FORMAT
     assert maker_version("reid") == draw.DRAWING
+
+
+def test_two_backbones_do_not_share_what_a_training_seed_draws_unless_told_to(tmp_path: Path) -> None:
+    def seeds(common: bool) -> set[int]:
+        text = "name: s\nbackbones: [darts_v1, darts_v2]\ntasks: [{task: classify, data: digits}]\nseeds: [0, 1]\n"
+        text += f"protocols: {{retrain: retrain-mini}}\ncommon_seeds: {str(common).lower()}\n"
+        path = tmp_path / "s.yaml"
+        path.write_text(text)
+        found = prepare(str(path), Options(), tmp_path / "run").jobs
+        return {training_seed(job) for job in found}
+
+    assert len(seeds(common=False)) == 4
+    assert seeds(common=True) == {0, 1}
