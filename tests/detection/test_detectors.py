@@ -29,6 +29,8 @@ DETECTORS = {
     "atss": ("atss_r50_fpn_1x_coco", RESNET),
     "faster_rcnn": ("faster-rcnn_r50_fpn_1x_coco", RESNET),
     "mask_rcnn": ("mask-rcnn_r50_fpn_1x_coco", RESNET),
+    "soft_nms": ("faster-rcnn_r50_fpn_soft-nms_1x_coco", RESNET),
+    "nms_match": ("faster-rcnn_r50_fpn_pisa_1x_coco", RESNET),
     "rtmdet": ("rtmdet_tiny_8xb32-300e_coco", (96, 192, 384)),
     "deformable_detr": ("deformable-detr_r50_16xb2-50e_coco", RESNET[1:]),
 }
