@@ -1,58 +1,38 @@
 """Checkpoints of the DARTS family, read safely and rewritten as weights files of ours, with a proof.
 
 The checkpoint holds no genotype, so its name is asked for; stem, channels, cells and classes are read off the tensors.
-Nothing of the file is executed: it is unpickled with ``weights_only=True``. The new network must then give the logits
-that the old tensors give by the papers' definitions (:mod:`backbones.darts_forward`).
+The new network must then give the logits that the old tensors give by the papers' definitions of the cell that was
+named (:mod:`backbones.darts_forward`).
+
+That proves that every tensor came to its place. It does not prove the name: a genotype whose edges carry the same
+operations between other nodes, or another operation without parameters, fits the same tensors. The accuracy shows that.
 """
 
 from __future__ import annotations
 
-import argparse
-import io
 import os
-import pickle
-import re
-import struct
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones.darts_forward import darts_logits
-from backbones.darts_names import cell_count, renamed, unread
+from backbones.checkpoints import Checkpoint, read_checkpoint
+from backbones.darts_forward import FAMILY_OPERATIONS, darts_logits
+from backbones.darts_names import cell_count, renamed, unread, with_flat_edges
 from backbones.metadata import CellArchitecture, WeightsMetadata
 from backbones.pyramid import IMAGENET_MEAN, IMAGENET_STD
 from backbones.weights import save_weights
-from nas.errors import NaswildError
+from nas.errors import NaswildError, unknown
 from nas.genotype import Genotype
 from nas.network import Stem
 
 # Normalisation with which the DARTS family trains on CIFAR-10 (its per-channel mean and deviation, 0 to 1).
 CIFAR_MEAN = (0.49139968, 0.48215827, 0.44653124)
 CIFAR_STD = (0.24703233, 0.24348505, 0.26158768)
-# What training scripts store beside the weights and what is no danger to rebuild: numbers of NumPy, parsed arguments.
-_HARMLESS: list[Any] = [
-    argparse.Namespace,
-    np.dtype,
-    np.dtypes.Float32DType,
-    np.dtypes.Float64DType,
-    np.dtypes.Int64DType,
-]
-_numpy_scalar = np.float64(0).__reduce__()[0]
-_HARMLESS += [(_numpy_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
-_WRAPPERS = ("state_dict", "model", "net", "model_state_dict")
-# What the restricted unpickler raises when bytes are missing or flipped.
-_DAMAGED = (
-    *(OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError),
-    *(AssertionError, ArithmeticError, MemoryError, struct.error),
-)
 _TOLERANCE = 1e-4  # of the largest logit
 # The auxiliary head of the family's ImageNet networks lacks this layer; such a head cannot be ours.
 _AUXILIARY_END = "auxiliary_head.features.6.weight"
@@ -60,21 +40,26 @@ _AUXILIARY_END = "auxiliary_head.features.6.weight"
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion did: the new file's story, tensors taken and left out (and why), and the proof's difference."""
+    """What a conversion did: the new file's story, tensors taken and left out (and why), and the proof's difference.
+
+    ``table`` is where in the checkpoint the network was; empty for the top level.
+    """
 
     path: str
     metadata: WeightsMetadata
     taken: int
     left_out: Mapping[str, int]
     difference: float
+    table: str = ""
 
     def __str__(self) -> str:
         shape = self.metadata.architecture
         assert isinstance(shape, CellArchitecture)
         left = "".join(f"; left out: {reason} ({n})" for reason, n in self.left_out.items())
+        place = f"; read from {self.table!r}" if self.table else ""
         return (
             f"{self.path}: {self.taken} tensors of a network with the {shape.stem} stem, {shape.cells} cells, "
-            f"{shape.channels} channels and {self.metadata.num_classes} classes{left}; "
+            f"{shape.channels} channels and {self.metadata.num_classes} classes{place}{left}; "
             f"forward pass differs from the checkpoint's by {self.difference:.1e}"
         )
 
@@ -84,29 +69,29 @@ def convert(
     genotype: Any,
     out: str | os.PathLike[str],
     *,
+    table: str | None = None,
     classes: tuple[str, ...] = (),
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     input_size: tuple[int, int] | None = None,
 ) -> Conversion:
-    """Write the network of ``checkpoint``, whose cells are ``genotype``, to the weights file ``out``.
+    """Write the network of ``checkpoint``, whose cells are ``genotype``, to the weights file ``out``, in float32.
 
     Args:
-        checkpoint: A file of ``torch.save``: tensors by name, bare or in ``state_dict``, with or without ``module.``.
+        checkpoint: A file of ``torch.save`` or safetensors (:func:`backbones.checkpoints.read_checkpoint`).
         genotype: Anything that :meth:`nas.Genotype.load` takes; its edges in the order of the code that made the file.
         out: Where to write; nothing is left there if the proof fails.
+        table: Which of several networks in the file, e.g. ``"state_dict"``; the averaged one (``ema``) by default.
         classes, mean, std, input_size: For the header; by default those of CIFAR-10 or ImageNet, as the stem says.
 
     Raises :class:`NaswildError` for a file that is damaged, would execute something, or belongs to another network.
     """
     genotype = Genotype.load(genotype)
-    source = read_checkpoint(checkpoint)
+    _check_operations(genotype)
+    found = read_checkpoint(checkpoint, table)
+    source = with_flat_edges(found.tensors, genotype)
     architecture = _architecture(source, genotype, checkpoint)
-    network = architecture.build(len(source["classifier.weight"]), auxiliary=_AUXILIARY_END in source).eval()
-    state, left_out = _translated(source, genotype, network.state_dict(), checkpoint)
-    network.load_state_dict(state)
     cifar = architecture.stem == "cifar"
-    difference = _prove(network, source, genotype, architecture, checkpoint)
     metadata = WeightsMetadata(
         architecture=architecture,
         num_classes=len(source["classifier.weight"]),
@@ -116,8 +101,31 @@ def convert(
         input_size=(architecture.in_channels, *(input_size or ((32, 32) if cifar else (224, 224)))),
         recipe={"converted_from": Path(checkpoint).name},
     )
+    network = architecture.build(metadata.num_classes, auxiliary=_AUXILIARY_END in source).eval()
+    state, left_out = _translated(source, genotype, network.state_dict(), checkpoint)
+    network.load_state_dict(state)
+    difference = _prove(network, source, genotype, architecture, checkpoint)
     save_weights(out, network, metadata)
-    return Conversion(os.fspath(out), metadata, len(source) - sum(left_out.values()), left_out, difference)
+    return _reported(out, metadata, found, left_out, difference)
+
+
+def _reported(
+    out: str | os.PathLike[str],
+    metadata: WeightsMetadata,
+    found: Checkpoint,
+    left_out: Mapping[str, int],
+    difference: float,
+) -> Conversion:
+    taken = len(found.tensors) - sum(left_out.values())
+    return Conversion(os.fspath(out), metadata, taken, found.left_out | dict(left_out), difference, found.table)
+
+
+def _check_operations(genotype: Genotype) -> None:
+    """Refuse an operation for which the family's code has no one layout of tensors."""
+    for cell in (genotype.normal, genotype.reduce):
+        for edge in (edge for node in cell.nodes for edge in node):
+            if edge.operation not in FAMILY_OPERATIONS:
+                raise unknown("operation of the DARTS family", edge.operation, FAMILY_OPERATIONS)
 
 
 def _architecture(source: Mapping[str, Tensor], genotype: Genotype, checkpoint: Any) -> CellArchitecture:
@@ -193,48 +201,3 @@ def _prove(
             f"its weights are damaged (not finite)"
         )
     return difference
-
-
-def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The tensors of a file of ``torch.save``, unwrapped and without ``module.``. Runs nothing that the file brings."""
-    try:
-        data = Path(path).read_bytes()
-        # Only what is not allowed yet: leaving the block takes away what it names, also from whoever allowed it before.
-        allowed = torch.serialization.get_safe_globals()
-        with torch.serialization.safe_globals([kind for kind in _HARMLESS if kind not in allowed]), _quiet():
-            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise NaswildError(f"checkpoint {path} does not exist") from None
-    except pickle.UnpicklingError as error:
-        raise NaswildError(f"{path} is refused and nothing of it was run: {_objection(error)}") from error
-    except _DAMAGED as error:
-        raise NaswildError(f"{path} is no whole PyTorch checkpoint: {_first_sentence(error)}") from error
-    for wrapper in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    tensors = {str(k).removeprefix("module."): v for k, v in content.items()} if isinstance(content, Mapping) else {}
-    if not tensors or not all(isinstance(v, Tensor) for v in tensors.values()):
-        raise NaswildError(f"{path} holds no table of tensors: expected a state_dict, bare or under {_WRAPPERS[0]!r}")
-    return tensors
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without PyTorch's remark on the pickle protocol: what cannot be read is an error here."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
-        yield
-
-
-def _objection(error: Exception) -> str:
-    """What the restricted unpickler refused. Its own text advises to load the file without restriction."""
-    named = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return (
-        f"it names {named[1]}, where only tensors and plain values may be"
-        if named
-        else "damaged, or more than tensors and plain values"
-    )
-
-
-def _first_sentence(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]

@@ -13,16 +13,33 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbones.darts_names import cell_count, spec_of
+from nas.errors import unknown
 from nas.genotype import INPUTS, Genotype
 
 _State = Mapping[str, Tensor]
+# The operations that the family's code has, with the layers that this file knows.
+FAMILY_OPERATIONS = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "sep_conv_7x7",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+    "conv_7x1_1x7",
+)
 _SEPARABLE = {"sep_conv_3x3": 1, "sep_conv_5x5": 2, "sep_conv_7x7": 3}
 _DILATED = {"dil_conv_3x3": 2, "dil_conv_5x5": 4}
 _EPSILON = 1e-5  # of batch normalisation in PyTorch
 
 
 def darts_logits(state: _State, genotype: Genotype, x: Tensor) -> Tensor:
-    """Logits (N, classes) of the network with the tensors ``state``, in evaluation, for images (N, C, H, W)."""
+    """Logits (N, classes) of the network with the tensors ``state``, in evaluation, for images (N, C, H, W).
+
+    Raises :class:`nas.errors.UnknownName` for an operation that is not among :data:`FAMILY_OPERATIONS`.
+    """
     if "stem.0.weight" in state:
         first = second = _norm(functional.conv2d(x, state["stem.0.weight"], padding=1), state, "stem.1")
         halve = False
@@ -63,19 +80,24 @@ def _cell(
 
 
 def _operate(operation: str, x: Tensor, state: _State, name: str, stride: int) -> Tensor:
-    if operation == "skip_connect":
-        return x if stride == 1 else _halve(x, state, name)
-    if operation == "max_pool_3x3":
-        return functional.max_pool2d(x, 3, stride, padding=1)
-    if operation == "avg_pool_3x3":
-        return functional.avg_pool2d(x, 3, stride, padding=1, count_include_pad=False)
-    if operation in _SEPARABLE:
-        x = _depthwise(x, state, f"{name}.op", 1, stride, _SEPARABLE[operation], 1)
-        return _depthwise(x, state, f"{name}.op", 5, 1, _SEPARABLE[operation], 1)
-    if operation in _DILATED:
-        return _depthwise(x, state, f"{name}.op", 1, stride, _DILATED[operation], 2)
-    x = _conv(functional.relu(x), state, f"{name}.1", stride=(1, stride), padding=(0, 3))
-    return _norm(_conv(x, state, f"{name}.2", stride=(stride, 1), padding=(3, 0)), state, f"{name}.3")  # 7x1 and 1x7
+    match operation:
+        case "none":
+            return torch.zeros_like(x[:, :, ::stride, ::stride])
+        case "skip_connect":
+            return x if stride == 1 else _halve(x, state, name)
+        case "max_pool_3x3":
+            return functional.max_pool2d(x, 3, stride, padding=1)
+        case "avg_pool_3x3":
+            return functional.avg_pool2d(x, 3, stride, padding=1, count_include_pad=False)
+        case "conv_7x1_1x7":
+            x = _conv(functional.relu(x), state, f"{name}.1", stride=(1, stride), padding=(0, 3))
+            return _norm(_conv(x, state, f"{name}.2", stride=(stride, 1), padding=(3, 0)), state, f"{name}.3")
+        case "sep_conv_3x3" | "sep_conv_5x5" | "sep_conv_7x7":
+            x = _depthwise(x, state, f"{name}.op", 1, stride, _SEPARABLE[operation], 1)
+            return _depthwise(x, state, f"{name}.op", 5, 1, _SEPARABLE[operation], 1)
+        case "dil_conv_3x3" | "dil_conv_5x5":
+            return _depthwise(x, state, f"{name}.op", 1, stride, _DILATED[operation], 2)
+    raise unknown("operation of the DARTS family", operation, FAMILY_OPERATIONS)
 
 
 def _depthwise(x: Tensor, state: _State, name: str, layer: int, stride: int, padding: int, dilation: int) -> Tensor:

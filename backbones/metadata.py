@@ -6,11 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal
 
 import timm
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import nn
 
 from backbones.pyramid import IMAGENET_MEAN, IMAGENET_STD
-from nas.errors import unknown
+from nas.errors import NaswildError, unknown
 from nas.genotype import Genotype
 from nas.network import CellBody, CellNetwork, Stem
 
@@ -118,3 +118,15 @@ class WeightsMetadata(BaseModel):
     recipe: dict[str, Any] = {}
     score: dict[str, float] = {}
     naswild: str = Field(default_factory=_own_version)
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> WeightsMetadata:
+        if self.classes and len(self.classes) != self.num_classes:
+            raise NaswildError(f"{len(self.classes)} names for {self.num_classes} classes: name each class once")
+        channels = self.input_size[0]
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != channels:
+                raise NaswildError(f"{name} has {len(values)} numbers for {channels} input channels: give one for each")
+        if not all(value > 0 for value in self.std):
+            raise NaswildError(f"std must be positive, not {self.std}")
+        return self

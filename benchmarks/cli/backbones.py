@@ -42,6 +42,13 @@ def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of the DARTS family, as torch.save wrote it.")],
     genotype: Annotated[str, typer.Option("--genotype", help="Its cells: a published name or a genotype file.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The weights file to write.")],
+    table: Annotated[
+        str | None, typer.Option("--table", help="Which network, if the file holds several: state_dict, ema, ...")
+    ] = None,
+    mean: Annotated[
+        list[float] | None, typer.Option("--mean", help="Of the images, 0 to 1; once for each channel.")
+    ] = None,
+    std: Annotated[list[float] | None, typer.Option("--std", help="As --mean.")] = None,
 ) -> None:
     """Turn a checkpoint of the DARTS family into a weights file, safely, and prove it by a forward pass.
 
@@ -52,7 +59,10 @@ def convert(
     """
     from backbones.convert import convert as convert_checkpoint
 
-    typer.echo(convert_checkpoint(checkpoint, genotype, out))
+    done = convert_checkpoint(
+        checkpoint, genotype, out, table=table, mean=tuple(mean) if mean else None, std=tuple(std) if std else None
+    )
+    typer.echo(done)
 
 
 def export(

@@ -11,6 +11,7 @@ from backbones import CellBackbone
 from backbones.weights import CellArchitecture, WeightsMetadata, save_weights
 from nas import build_network, zoo
 from nas.errors import NaswildError
+from nas.genotype import DISCRETE_OPERATIONS
 
 SIZES = [(300, 300), (320, 320), (321, 321), (512, 512), (256, 128), (384, 128), (33, 47)]
 
@@ -73,6 +74,21 @@ def test_last_stride_one_keeps_the_weights_and_the_resolution(stem):
     assert before.shape[2:] == last.shape[2:]
     assert dense.strides[0] == dense.strides[1] == normal.strides[1] // 2
     torch.testing.assert_close(before, normal.eval()(x)[0])
+
+
+@pytest.mark.parametrize("operation", DISCRETE_OPERATIONS)
+def test_last_stride_one_takes_the_stride_of_every_operation(operation):
+    cells = zoo.genotype("pdarts_cifar10").to_dict()
+    for node in cells["reduce"]["nodes"]:
+        node[0][0] = operation
+    before, last = small(cells, out_indices=(2, 3), last_stride=1).eval()(image(33, 47))
+    assert before.shape[2:] == last.shape[2:]
+
+
+def test_last_stride_one_for_the_cell_with_strided_none():
+    backbone = small("snas_aggressive", out_indices=(2, 3), last_stride=1)
+    before, last = backbone.eval()(image())
+    assert before.shape[2:] == last.shape[2:] == (4, 4)
 
 
 def test_cifar_stem_has_three_levels():

@@ -214,7 +214,8 @@ def test_timm_models_round_trip(tmp_path):
     path = tmp_path / "net.safetensors"
     architecture = TimmArchitecture(name="test_efficientnet", kwargs={"in_chans": 1, "drop_rate": 0.2})
     model = architecture.build(3).eval()
-    save_weights(path, model, WeightsMetadata(architecture=architecture, num_classes=3, input_size=(1, 32, 32)))
+    grey = {"input_size": (1, 32, 32), "mean": (0.5,), "std": (0.5,)}
+    save_weights(path, model, WeightsMetadata(architecture=architecture, num_classes=3, **grey))
     x = torch.randn(2, 1, 64, 64)
     torch.testing.assert_close(load_network(path)(x), model(x))
 
@@ -222,3 +223,17 @@ def test_timm_models_round_trip(tmp_path):
 def test_a_cell_of_timms_registry_keeps_the_tensor_names(file):
     model = timm.create_model("pdarts_cifar10", channels=4, cells=4, num_classes=3)
     assert set(model.state_dict()) == {k for k in load_file(file) if not k.startswith("auxiliary.")}
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"classes": ("a", "b")}, "2 names for 3 classes"),
+        ({"mean": (0.5,)}, "mean has 1 numbers for 3 input channels"),
+        ({"std": (0.5,) * 4}, "std has 4 numbers"),
+        ({"std": (0.5, 0.0, 0.5)}, "std must be positive"),
+    ],
+)
+def test_a_header_that_does_not_count_is_refused(field, message):
+    with pytest.raises(NaswildError, match=message):
+        described(network(), **field)
