@@ -7,6 +7,7 @@ parent how it is getting on over a pipe and dies at once if the parent does, so 
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import shutil
@@ -25,6 +26,7 @@ from typing import Any
 from benchmarks import provenance, rundir
 from benchmarks.datasets import get_maker
 from benchmarks.items import save_items
+from benchmarks.own_packages import NAMES
 from benchmarks.plan import DATA, Job
 from benchmarks.store import Backbone, Cost, Provenance, Result, find_result, save_result
 from benchmarks.tasks import Assignment, Outcome, Subject, get_task
@@ -97,6 +99,7 @@ def _attempt(job: Job, context: RunContext, channel: Connection, threads: int) -
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    _log_to_stdout()
     print(f"--- {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} UTC  {job.title}  (process {os.getpid()})")
     start = time.perf_counter()
     try:
@@ -109,6 +112,15 @@ def _attempt(job: Job, context: RunContext, channel: Connection, threads: int) -
         return Message("failed", text=message)
     print(f"--- done in {time.perf_counter() - start:.1f} s")
     return Message("done")
+
+
+def _log_to_stdout() -> None:
+    """Put what our packages log into the job's log, which libraries may set up otherwise for theirs."""
+    for name in NAMES:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(logging.StreamHandler(sys.stdout))
+        logger.propagate = False
 
 
 def _explain(error: Exception) -> str:

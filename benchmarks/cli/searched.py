@@ -28,6 +28,9 @@ def describe(result: Result, run_dir: Path) -> Iterator[str]:
         words = f"normal {kept['normal']}, reduction {kept['reduce']} of {edges} leading operations stay from {pair}"
         yield _line("survivors", words)
     if stages:
+        for kernels in dict.fromkeys(stage.get("kernels") for stage in stages):
+            if kernels is not None:
+                yield _line("kernels", kernels)
         yield _line("M", _alternatives(stages[-1]))
         if ratio := _gradient_ratio(stages[-1]):
             yield _line("gradients", f"of skip-connects' alphas {ratio:.2f} times the convolutions', last epoch")

@@ -7,7 +7,7 @@ Triton comes with PyTorch for Linux and is imported when a tensor on a GPU asks 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
 
@@ -39,6 +39,15 @@ class Groups(nn.Module):
 def on_gpu(x: Tensor, pointwise: Tensor) -> bool:
     """Whether the Triton kernels can convolve ``x``, with 1x1 weights (groups * C, C, 1, 1) after depthwise ones."""
     return x.device.type == "cuda" and x.dtype in _TYPES and pointwise.shape[1] <= MAX_CHANNELS and available()
+
+
+def refusal(x: Tensor, weights: Iterable[Tensor]) -> str | None:
+    """Why the Triton kernels cannot do what :func:`on_gpu` asks for with some of ``weights``; None if they can."""
+    if not available():
+        return "Triton is not installed, or NASWILD_NATIVE is 0"
+    if all(on_gpu(x, weight) for weight in weights):
+        return None
+    return f"the Triton kernels have at most {MAX_CHANNELS} channels, in float32, bfloat16 or float16"
 
 
 @cache

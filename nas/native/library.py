@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nas.native import kernels
 
+LANES = 4  # channels are computed so many at a time, or 16
 _NAMES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -57,13 +58,23 @@ class Geometry(NamedTuple):
 
 def supports(x: Tensor, weights: Iterable[Tensor]) -> bool:
     """Whether the compiled code can convolve ``x`` with 1x1 ``weights`` (groups * C, C, 1, 1) after depthwise ones."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype in _NAMES
-        and not torch.is_autocast_enabled("cpu")
-        and all(weight.dtype == x.dtype and weight.shape[1] % 4 == 0 for weight in weights)
-        and kernels() is not None
-    )
+    return refusal(x, weights) is None
+
+
+def refusal(x: Tensor, weights: Iterable[Tensor]) -> str | None:
+    """Why the compiled code cannot do what :func:`supports` asks for; None if it can."""
+    if x.device.type != "cpu":
+        return "the compiled kernels are for CPUs"
+    if kernels() is None:
+        return "there are no compiled kernels"
+    if x.dtype not in _NAMES or torch.is_autocast_enabled("cpu"):
+        return "the compiled kernels have float32 and float64 only"
+    for weight in weights:
+        if weight.dtype != x.dtype:
+            return f"images are {x.dtype}, weights {weight.dtype}"
+        if weight.shape[1] % LANES:
+            return f"{weight.shape[1]} channels are not a multiple of {LANES}, which the compiled kernels ask for"
+    return None
 
 
 def convolve(

@@ -1,6 +1,7 @@
 // Batch normalisation as one scale and one shift a channel, from the sums that the convolutions take.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -15,9 +16,9 @@ void normalise(const double* sums, int64_t C, double count, double eps, double m
         double mean = running_mean[c], variance = running_variance[c];
         if (sums) {
             mean = sums[c] / count;
-            variance = std::fmax(sums[C + c] / count - mean * mean, 0.0);
+            variance = std::max(sums[C + c] / count - mean * mean, 0.0);  // std::fmax would make 0 of NaN
             running_mean[c] += T(momentum * (mean - running_mean[c]));
-            running_variance[c] += T(momentum * (variance * count / std::fmax(count - 1, 1.0) - running_variance[c]));
+            running_variance[c] += T(momentum * (variance * count / std::max(count - 1, 1.0) - running_variance[c]));
         }
         double inverse = 1.0 / std::sqrt(variance + eps);
         moments[c] = mean, moments[C + c] = inverse;

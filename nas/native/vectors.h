@@ -15,8 +15,9 @@ struct Lanes {
     static V load(const T* p) { return *reinterpret_cast<const V*>(p); }
     static void store(T* p, V v) { *reinterpret_cast<V*>(p) = v; }
     static void add(T* p, V v) { store(p, load(p) + v); }
-    static V positive(V v) { return v > V{} ? v : V{}; }
-    static V where_positive(V test, V v) { return test > V{} ? v : V{}; }
+    // A rectifier and its gradient; what is not a number stays so in the first and lets the gradient through, as in PyTorch.
+    static V positive(V v) { return V{} > v ? V{} : v; }
+    static V where_positive(V test, V v) { return test <= V{} ? V{} : v; }
 };
 
 constexpr int BLOCK = 8;  // rows of a matrix that are computed at once

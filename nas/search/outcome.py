@@ -48,6 +48,7 @@ class StageOutcome(BaseModel):
 
     ``alternatives`` maps M to the genotype with at most M skip-connects in the normal cell. ``survivors`` counts, per
     cell, the edges whose leading operation was already leading at the end of the stage before (None in the first).
+    ``kernels`` says what computed the separable convolutions, and why if it is the slow way.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +66,7 @@ class StageOutcome(BaseModel):
     seconds: float
     peak_memory_bytes: int | None
     parameters: int
+    kernels: str | None = None
 
 
 class SearchOutcome(BaseModel):

@@ -77,4 +77,5 @@ def _stage_outcome(stage: Stage, done: list[StageOutcome], team: Team) -> StageO
         seconds=team.share(stage.meter.seconds),
         peak_memory_bytes=team.largest(stage.meter.peak_memory),
         parameters=sum(p.numel() for p in stage.supernet.parameters()),
+        kernels=stage.supernet.runs_on,
     )

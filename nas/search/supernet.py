@@ -6,13 +6,14 @@ is followed by one. The network computes in channels_last.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.native.library import supports
+from nas.native.choice import choose
 from nas.recompute import recompute
 from nas.search.architecture import Mixture
 from nas.search.kernels import SharedKernels
@@ -22,6 +23,7 @@ from nas.search.routing import SOURCES, Routing, members_of
 from nas.search.space import CONCAT, EDGES, OperationSets, edges_out_of
 from nas.search.stacks import ReduceStack, SeparableStack, SkipDropout, Squeeze
 
+log = logging.getLogger(__name__)
 STEM_MULTIPLIER = 3
 
 
@@ -132,6 +134,7 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         self.checkpointing = recipe.checkpointing
+        self.runs_on: str | None = None  # what computed the separable convolutions last, in words
         self.stem, width = _build_stem(recipe.stem, channels)
         reductions = {cells // 3, 2 * cells // 3}
         self.cells = nn.ModuleList()
@@ -180,7 +183,11 @@ class Supernet(nn.Module):
     def _kernels(self, x: Tensor) -> list[list[Kernels] | None]:
         """Each cell's kernels by source and kind of stack; None where compiled code computes the stacks."""
         stacks = self._stacks()
-        if supports(x, [weight for stack in stacks for weight in stack.pointwise]):
+        choice = choose(x, [weight for stack in stacks for weight in stack.pointwise])
+        if choice.words != self.runs_on:
+            self.runs_on = choice.words
+            log.info("separable convolutions run on %s", choice.words)
+        if choice.compiled:
             return [None for _ in self.cells]
         joined = dict(zip(stacks, self.shared_kernels()))
         return [[mixed.kernels(joined) for mixed in cell.edge_groups()] for cell in self._cells()]

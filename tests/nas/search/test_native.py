@@ -1,14 +1,18 @@
 """The compiled kernels equal PyTorch's operations, for every geometry, type and number of threads; and do without."""
 
-import logging
-
 import pytest
 import torch
 from torch.nn import functional
 
 from nas import native
+from nas.native import library
+from nas.native.choice import choose
 from nas.native.library import Geometry
+from nas.search.architecture import ArchitectureWeights
 from nas.search.chain import Link, Norm, chain
+from nas.search.recipe import SearchRecipe
+from nas.search.space import full_space
+from nas.search.supernet import Supernet
 
 needs_compiler = pytest.mark.skipif(native.kernels() is None, reason=f"no compiled kernels here: {native.status()}")
 GROUPS = 2
@@ -43,13 +47,15 @@ def plain(x, weights, scale, running, geometries, training):
     return joined * scale.view(1, -1, 1, 1)
 
 
-def both(dtype, channels=4, kernels=(3, 5), stride=1, dilation=1, repeats=2, training=True, size=9):
-    """Output, gradients and running statistics of the plain chain and of the compiled one."""
+def both(dtype, channels=4, kernels=(3, 5), stride=1, dilation=1, repeats=2, training=True, size=9, broken=None):
+    """Output, gradients and running statistics of the plain chain and of the compiled one; ``broken`` holds a NaN."""
     geometries = [Geometry(stride, dilation)] + [Geometry(1, dilation)] * (repeats - 1)
     weights = parts(channels, kernels, repeats, dtype)
     width = len(weights[0][1])
     x = torch.randn(3, channels, size, size, generator=torch.Generator().manual_seed(1), dtype=dtype)
     scale = torch.rand(width, generator=torch.Generator().manual_seed(2), dtype=dtype)
+    if broken is not None:
+        {"x": x, "depthwise": weights[0][0][0], "pointwise": weights[0][1]}[broken][0, 0] = torch.nan
     found = []
     for compiled in (False, True):
         leaves = [x.clone(), scale.clone(), *(w.clone() for kernels_, p in weights for w in (*kernels_, p))]
@@ -105,21 +111,54 @@ def test_the_number_of_threads_changes_no_bit():
     assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
 
 
-def test_a_compiler_that_fails_is_said_and_done_without(monkeypatch, tmp_path, caplog):
-    broken = tmp_path / "c++"
-    broken.write_text("#!/bin/sh\necho 'fatal: no such flag' >&2\nexit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("CXX", str(broken))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("NASWILD_NATIVE", raising=False)
-    with caplog.at_level(logging.WARNING):
-        found = native._load.__wrapped__()
-    assert found.library is None
-    assert "fatal: no such flag" in found.reason
-    assert "fatal: no such flag" in caplog.text
-    assert not list(tmp_path.glob("naswild/*.so"))
+@needs_compiler
+@pytest.mark.parametrize("broken", ["x", "depthwise", "pointwise"])
+def test_what_is_not_a_number_stays_so_as_in_pytorch(broken):
+    found = list(both(torch.float64, broken=broken))
+    assert found[0][0].isnan().any()
+    for expected, mine in found:
+        torch.testing.assert_close(mine, expected, rtol=0, atol=1e-10, equal_nan=True)
 
 
-def test_they_can_be_turned_off(monkeypatch):
-    monkeypatch.setenv("NASWILD_NATIVE", "0")
-    assert native._load.__wrapped__().library is None
+@needs_compiler
+def test_a_dead_weight_shows_in_the_loss_whatever_computes_it(monkeypatch):
+    losses = []
+    for compiled in (True, False):
+        if not compiled:
+            monkeypatch.setattr(library, "kernels", lambda: None)
+        torch.manual_seed(0)
+        supernet = Supernet(full_space(), 4, 3, 5, SearchRecipe())
+        architecture = ArchitectureWeights(full_space(), 1e-3)
+        with torch.no_grad():
+            next(p for name, p in supernet.named_parameters() if "pointwise.0" in name)[0, 0] = torch.nan
+        logits = supernet(torch.randn(4, 3, 8, 8), architecture())
+        losses.append(functional.cross_entropy(logits, torch.arange(4)).item())
+    assert losses == pytest.approx([torch.nan] * 2, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype", "words"),
+    [
+        (4, torch.float32, "native kernels"),
+        (6, torch.float32, "PyTorch (6 channels are not a multiple of 4, which the compiled kernels ask for)"),
+        (4, torch.bfloat16, "PyTorch (the compiled kernels have float32 and float64 only)"),
+    ],
+)
+@needs_compiler
+def test_a_supernet_says_what_computed_its_convolutions(monkeypatch, caplog, channels, dtype, words):
+    calls = []
+    run = library._run
+    monkeypatch.setattr(library, "_run", lambda *arguments: (calls.append(arguments[0]), run(*arguments)))
+    supernet = Supernet(full_space(), channels, 3, 5, SearchRecipe()).to(dtype)
+    with caplog.at_level("INFO", logger="nas"):
+        for _ in range(2):
+            supernet(torch.randn(2, 3, 8, 8, dtype=dtype), ArchitectureWeights(full_space()).to(dtype)())
+    assert supernet.runs_on == words
+    assert bool(calls) == (words == "native kernels")
+    assert [record.message for record in caplog.records] == [f"separable convolutions run on {words}"]
+
+
+def test_without_compiled_kernels_the_reason_is_said(monkeypatch):
+    absent = native.Native(None, "PyTorch (NASWILD_NATIVE is 0)")
+    monkeypatch.setattr(native, "_load", lambda: absent)
+    assert choose(torch.zeros(1, 4, 1, 1), [torch.zeros(4, 4, 1, 1)]) == (False, "PyTorch (NASWILD_NATIVE is 0)")

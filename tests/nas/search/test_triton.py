@@ -94,3 +94,21 @@ def test_gradients_that_nobody_wants_are_not_computed(separable):
     expected = plain(x, depthwise, pointwise, 4, Geometry(1, 1))
     (one,), (other,) = (torch.autograd.grad(value.square().sum(), x) for value in (out, expected))
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)
+
+
+@here
+@pytest.mark.parametrize("broken", ["x", "depthwise", "pointwise"])
+def test_what_is_not_a_number_stays_so(separable, broken):
+    torch.manual_seed(0)
+    tensors = {
+        "x": torch.randn(2, STATES * 4, 5, 5, device=DEVICE),
+        "depthwise": kernels(4),
+        "pointwise": torch.randn(len(SOURCES) * 4, 4, 1, 1, device=DEVICE),
+    }
+    at = {"x": (0, 0), "depthwise": (0, 0, 2, 2), "pointwise": (0, 0)}[broken]  # a channel, a middle tap, a weight
+    tensors[broken][at] = torch.nan
+    geometry = Geometry(1, 1)
+    found = separable(*tensors.values(), Groups(SOURCES, REACHES, STATES).to(DEVICE), geometry)
+    expected = plain(*tensors.values(), 4, geometry)
+    assert found.isnan().any()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4, equal_nan=True)
