@@ -7,7 +7,6 @@ earlier ones, and the output concatenates some of the nodes (P-DARTS, section 4.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nas.classic_text import parse_classic
 from nas.errors import NaswildError, unknown
 
 # Every operation that a discrete cell may use: the DARTS space ("none" in SNAS cells only) and what other spaces add.
@@ -106,11 +106,11 @@ def _check_edge(edge: Edge, where: str, node: int) -> None:
 def _check_concat(concat: tuple[int, ...], cell: str, last: int) -> None:
     if not concat:
         raise GenotypeError(f"{cell} cell: it concatenates nothing")
-    if len(set(concat)) != len(concat):
-        raise GenotypeError(f"{cell} cell: a state is concatenated twice in {list(concat)}")
     for state in concat:
         if not isinstance(state, int) or not INPUTS <= state <= last:
             raise GenotypeError(f"{cell} cell: it concatenates state {state!r}; its nodes are {INPUTS} to {last}")
+    if len(set(concat)) != len(concat):
+        raise GenotypeError(f"{cell} cell: a state is concatenated twice in {list(concat)}")
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,10 @@ class Genotype:
         if isinstance(source, Mapping):
             return cls.from_dict(source)
         text = os.fspath(source)
-        if "(" in text or text.lstrip().startswith("{"):
+        if not isinstance(source, str) or _names_file(text):
+            return cls.from_file(text)
+        if "Genotype(" in text or text.lstrip().startswith("{"):
             return cls.from_text(text)
-        path = Path(text)
-        if path.suffix in {".json", ".yaml", ".yml", ".txt", ".py"} or path.is_file():
-            return cls.from_file(path)
         from nas import zoo
 
         return zoo.genotype(text)
@@ -166,7 +165,10 @@ class Genotype:
         """Parse JSON, YAML, or the classic ``Genotype(...)`` text (also after ``NAME =``). Nothing is executed."""
         start = text.find("Genotype(")
         if start >= 0:
-            return cls.from_dict(_parse_classic(text[start:]))
+            try:
+                return cls.from_dict(parse_classic(text[start:]))
+            except ValueError as error:
+                raise GenotypeError(f"not a genotype: {error}") from error
         import yaml
 
         try:
@@ -219,6 +221,15 @@ class Genotype:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
 
 
+def _names_file(text: str) -> bool:
+    """Whether ``text`` is a path, and not itself a genotype or a name of the zoo."""
+    path = Path(text)
+    try:
+        return "\n" not in text and (path.suffix in {".json", ".yaml", ".yml", ".txt", ".py"} or path.is_file())
+    except OSError:  # too long for a path
+        return False
+
+
 def _read_cell(data: Mapping[str, Any], key: str, cell: str) -> CellSpec:
     value = data.get(key)
     if value is None:
@@ -259,37 +270,3 @@ def _pair_up(edges: Any, cell: str) -> list[list[Any]]:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
-
-
-def _parse_classic(text: str) -> dict[str, Any]:
-    """Read ``Genotype(normal=[('op', 0), ...], normal_concat=range(2, 6), ...)`` from its syntax tree alone."""
-    try:
-        call = ast.parse(text[: _closing(text)], mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise GenotypeError(f"not a genotype: {error}") from error
-    if not isinstance(call, ast.Call):
-        raise GenotypeError("not a genotype: expected Genotype(normal=[...], ...)")
-    names = ("normal", "normal_concat", "reduce", "reduce_concat")
-    fields = dict(zip(names, call.args)) | {k.arg: k.value for k in call.keywords if k.arg}
-    return {name: _literal(node, str(name)) for name, node in fields.items()}
-
-
-def _literal(node: ast.expr, field: str) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        if node.func.id == "range":
-            return range(*(ast.literal_eval(argument) for argument in node.args))
-        if node.func.id == "list" and len(node.args) == 1:
-            return list(_literal(node.args[0], field))
-    try:
-        return ast.literal_eval(node)
-    except ValueError as error:
-        raise GenotypeError(f"not a genotype: {field} is not a plain list: {error}") from error
-
-
-def _closing(text: str) -> int:
-    depth = 0
-    for index, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0 and character == ")":
-            return index + 1
-    raise GenotypeError("not a genotype: a closing parenthesis is missing")

@@ -13,6 +13,9 @@ The results differ from the definition's by the rounding of sums; they are the s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,6 +38,19 @@ def quicken(network: nn.Module) -> None:
             module.__class__ = _QUICK[type(module)]
         elif type(module) is nn.Conv2d and could_be_depthwise(module):
             module.__class__ = DepthwiseConv2d
+
+
+@contextmanager
+def quickened(network: nn.Module, channels_last: bool) -> Iterator[None]:
+    """Compute the block in quick forms on pixels in channels_last, if wanted, and plainly after it, however it ends."""
+    if channels_last:
+        network.to(memory_format=torch.channels_last)
+        quicken(network)
+    try:
+        yield
+    finally:
+        network.to(memory_format=torch.contiguous_format)
+        restore(network)
 
 
 def restore(network: nn.Module) -> None:

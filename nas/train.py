@@ -25,7 +25,7 @@ from nas.network import build_network
 from nas.parallel import plan_epoch, union_over_processes
 from nas.progress import Progress, Report, silent
 from nas.proxies import Proxy
-from nas.quick import restore
+from nas.quick import quickened
 from nas.schedules import drop_path_rate, learning_rate
 from nas.seeding import seed_all
 from nas.train_recipe import Execution, RetrainRecipe
@@ -98,17 +98,18 @@ def train_classifier(
         TrainingDiverged: the loss became infinite or not a number.
         NaswildError: the checkpoint in ``workdir`` is another run's, or the disk is full.
     """
-    run = open_run(network, proxy, recipe, seed, Path(workdir), report, execution or Execution())
-    state = run.state
-    for epoch in range(state.epoch, recipe.epochs):
-        for group in run.optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, epoch)
-        set_drop_path(network, drop_path_rate(recipe, epoch))
-        steps = _train_epoch(run, epoch)
-        scores = _close_epoch(run, epoch)
-        run.keeper.save_if_due(always=epoch + 1 == recipe.epochs)
-        report(Progress("train", epoch + 1, recipe.epochs, 0, steps, scores))
-    return _finish(run, network)
+    execution = execution or Execution()
+    with quickened(network, execution.channels_last):
+        run = open_run(network, proxy, recipe, seed, Path(workdir), report, execution)
+        for epoch in range(run.state.epoch, recipe.epochs):
+            for group in run.optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, epoch)
+            set_drop_path(network, drop_path_rate(recipe, epoch))
+            steps = _train_epoch(run, epoch)
+            scores = _close_epoch(run, epoch)
+            run.keeper.save_if_due(always=epoch + 1 == recipe.epochs)
+            report(Progress("train", epoch + 1, recipe.epochs, 0, steps, scores))
+        return _finish(run, network)
 
 
 def _train_epoch(run: Run, epoch: int) -> int:
@@ -226,8 +227,6 @@ def _finish(run: Run, network: nn.Module) -> TrainOutcome:
         last = {"test_top1": score.top1, "test_top5": score.top5, "test_loss": score.loss}
     if state.average is not None:
         network.load_state_dict(state.average.state_dict())
-    network.to(memory_format=torch.contiguous_format)
-    restore(network)
     run.clock.save()
     return TrainOutcome(
         top1=last["test_top1"],

@@ -18,7 +18,6 @@ from nas.loading import Loader
 from nas.parallel import connect, share_buffers, sum_over_processes
 from nas.progress import Report
 from nas.proxies import Proxy
-from nas.quick import quicken
 from nas.seeding import generator
 from nas.train_recipe import Execution, RetrainRecipe
 from nas.train_state import Keeper, TrainState, fingerprint
@@ -64,15 +63,15 @@ def open_run(
     """Move ``network`` to its device, open the data, continue from the checkpoint in ``workdir`` if there is one."""
     fabric = connect(execution, recipe.precision)
     clock = Attempts(workdir, writes=fabric.is_global_zero)
+    parts = fabric.world_size * execution.accumulate  # of a batch; batch normalisation looks at one
     network.to(fabric.device)
-    if execution.channels_last:
-        network.to(memory_format=torch.channels_last)
-        quicken(network)
     plain_optimizer = _sgd(network, recipe)
     state = TrainState(
         network,
         plain_optimizer,
-        identity=fingerprint(recipe, seed, proxy.version, proxy.image_size, [p.shape for p in network.parameters()]),
+        identity=fingerprint(
+            recipe, seed, proxy.version, proxy.image_size, [p.shape for p in network.parameters()], parts
+        ),
         average=copy.deepcopy(network).requires_grad_(False) if recipe.ema is not None else None,
         sums=torch.zeros(3, dtype=torch.float64, device=fabric.device),
     )

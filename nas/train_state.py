@@ -77,7 +77,8 @@ class TrainState:
             return False
         if saved.pop("identity") != self.identity:
             raise NaswildError(
-                f"{path} is of a run with another recipe, seed, network or data; delete it or choose another folder"
+                f"{path} is of a run with another recipe, seed, network, data or number of parts of a batch "
+                "(processes x accumulate); delete it or choose another folder"
             )
         self.network.load_state_dict(saved.pop("network"))
         self.optimizer.load_state_dict(saved.pop("optimizer"))

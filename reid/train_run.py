@@ -53,7 +53,8 @@ def open_run(
     network.to(fabric.device).to(memory_format=memory_format)
     plain = _sgd(network, recipe)
     shapes = [parameter.shape for parameter in network.parameters()]
-    identity = fingerprint(recipe, seed, data.title, data.version, shapes)
+    # Batch normalisation looks at one process's part of a batch.
+    identity = fingerprint(recipe, seed, data.title, data.version, shapes, fabric.world_size)
     state = TrainState(network, plain, identity, sums=torch.zeros(3, dtype=torch.float64, device=fabric.device))
     keeper = Keeper(fabric, state, workdir / "checkpoint.pt", execution)
     model, optimizer = fabric.setup(network, plain)

@@ -19,8 +19,7 @@ class CostMeter:
         self._start = time.perf_counter()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        elif _CLEAR.exists():
-            _CLEAR.write_text("5", encoding="ascii")  # resets the high-water mark of this process's resident memory
+        self._measures = device.type == "cuda" or reset_peak_memory()
 
     @property
     def seconds(self) -> float:
@@ -29,10 +28,25 @@ class CostMeter:
 
     @property
     def peak_memory(self) -> int | None:
-        """Peak bytes: allocated on the GPU, or resident in the process on a CPU; None where nothing can tell."""
+        """Peak bytes: allocated on the GPU, or resident in the process on a CPU; None where nothing can tell.
+
+        Nothing can where the system keeps no record, or does not let it start again at the beginning of the stage.
+        """
         if self.device.type == "cuda":
             return max(self._peak, torch.cuda.max_memory_allocated(self.device))
-        if not _STATUS.exists():
+        if not self._measures:
             return None
         line = next(line for line in _STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
         return max(self._peak, 1024 * int(line.split()[1]))
+
+
+def reset_peak_memory() -> bool:
+    """Let the system's record of this process's peak (VmHWM) start again from here; whether it does.
+
+    Containers may have no /proc, or one that cannot be written to.
+    """
+    try:
+        _CLEAR.write_text("5", encoding="ascii")
+        return "VmHWM:" in _STATUS.read_text(encoding="ascii")
+    except OSError:
+        return False

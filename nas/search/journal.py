@@ -15,12 +15,23 @@ from nas.search.team import Team
 CHECKPOINT_FILE = "search.ckpt"
 
 
+def require_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raise :class:`NaswildError` unless what is at ``path`` has the identity that is ``wanted``."""
+    different = [name for name, value in wanted.items() if found.get(name) != value]
+    if different:
+        raise NaswildError(
+            f"{path} belongs to another search (its {', '.join(different)} differ); "
+            "use another work directory, or delete the file to start again"
+        )
+
+
 class Journal:
     """Remembers how far a search has come. The first process of a team writes, all of them read.
 
     Args:
         workdir: Holds the checkpoint until the outcome is stored; made if missing.
-        identity: What makes this search this one (method, recipe, seed, data). A checkpoint of another one is refused.
+        identity: What makes this search this one (method, recipe, seed, data, parts of a batch); another's checkpoint
+            is refused.
         interval: Seconds between two checkpoints within a stage; 0 writes one after every step.
         team: The processes that share the search.
     """
@@ -39,12 +50,7 @@ class Journal:
         team.wait()  # nobody writes before all have read
 
     def _restore(self, saved: dict[str, Any]) -> None:
-        different = [name for name, value in self.identity.items() if saved["identity"].get(name) != value]
-        if different:
-            raise NaswildError(
-                f"{self.path} belongs to another search (its {', '.join(different)} differ); "
-                "use another work directory, or delete the file to start again"
-            )
+        require_same(self.path, saved["identity"], self.identity)
         self.done = [StageOutcome.model_validate_json(text) for text in saved["done"]]
         self.under_way = saved["under_way"]
         self.attempts = saved["attempts"] + 1

@@ -12,7 +12,7 @@ from nas.errors import NaswildError, unknown
 from nas.progress import Report, silent
 from nas.proxies import Proxy
 from nas.search.execution import SearchExecution
-from nas.search.journal import CHECKPOINT_FILE
+from nas.search.journal import CHECKPOINT_FILE, require_same
 from nas.search.outcome import SearchOutcome
 from nas.search.published import add_recipe, complete, published_recipe, require_method
 from nas.search.recipe import SearchRecipe
@@ -132,6 +132,5 @@ def search(
 
 def _stored(path: Path, task: SearchTask) -> SearchOutcome:
     outcome = SearchOutcome.load(path)
-    if outcome.identity != task.identity:
-        raise NaswildError(f"{path} is the outcome of another search; use another work directory, or delete the file")
+    require_same(path, outcome.identity, task.identity)
     return outcome

@@ -108,6 +108,7 @@ class SearchOutcome(BaseModel):
             "recipe": self.recipe,
             "seed": self.seed,
             "data": f"{self.proxy} {self.proxy_version} {self.image_size}",
+            "parts": self.parts,
         }
 
     def save(self, path: str | Path) -> None:

@@ -39,12 +39,13 @@ class SearchTask:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes two searches the same."""
+        """What makes two searches the same. Batch normalisation looks at one part of a batch, so ``parts`` is in it."""
         return {
             "method": self.method,
             "recipe": self.recipe.model_dump(mode="json"),
             "seed": self.seed,
             "data": f"{self.proxy.name} {self.proxy.version} {self.proxy.image_size}",
+            "parts": self.team.parts,
         }
 
     def outcome(

@@ -90,6 +90,49 @@ def test_text_that_is_no_genotype_is_refused_and_never_executed(text):
         Genotype.load(text)
 
 
+TEMPLATE = (
+    "Genotype(normal=[('skip_connect', 0), ('skip_connect', 1)], normal_concat=HERE, reduce=[], reduce_concat=[2])"
+)
+
+
+@pytest.mark.parametrize(
+    ("concat", "message"),
+    [
+        (
+            "range(2, 2+4)",
+            r"not a genotype: normal_concat is range\(2, 2 \+ 4\); write whole numbers, as in range\(2, 6\)",
+        ),
+        ("range('a')", r"normal_concat is range\('a'\); write whole numbers"),
+        ("range()", r"normal_concat is range\(\); write whole numbers"),
+        ("range(2, 6, 0)", r"normal_concat is range\(2, 6, 0\); write whole numbers"),
+        ("range(10**9)", r"normal_concat is range\(10 \*\* 9\); write whole numbers"),
+        ("range(1000000000000)", r"normal_concat is range\(1000000000000\), more than 100 states"),
+        ("{[]: 1}", r"normal_concat is not a plain list"),
+        ("list(2)", r"normal_concat is not a plain list"),
+        ("[[2], [3]]", r"normal cell: it concatenates state \[2\]"),
+        ("(" * 5000 + ")" * 5000, r"not a genotype"),
+    ],
+)
+def test_what_is_wrong_in_a_classic_text_is_said(concat, message):
+    with pytest.raises(GenotypeError, match=message):
+        Genotype.load(TEMPLATE.replace("HERE", concat))
+
+
+@pytest.mark.parametrize("name", ["cell (1).json", "Genotype(1).json", "Genotype(normal=[])", "{cell}.txt"])
+def test_a_path_with_brackets_is_a_path(tmp_path, monkeypatch, name):
+    genotype = Genotype.load("darts_v2")
+    genotype.save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert Genotype.load(str(tmp_path / name)) == Genotype.load(tmp_path / name) == Genotype.load(name) == genotype
+
+
+def test_a_path_with_brackets_that_is_missing_is_said(tmp_path):
+    with pytest.raises(GenotypeError, match=r"genotype file .*cell \(1\)\.json does not exist"):
+        Genotype.load(str(tmp_path / "cell (1).json"))
+    with pytest.raises(UnknownName, match=r"unknown .*'cell \(1\)'"):
+        Genotype.load("cell (1)")
+
+
 def test_missing_file_and_unknown_name_say_what_is_missing(tmp_path):
     with pytest.raises(GenotypeError, match=r"gone\.json does not exist"):
         Genotype.load(tmp_path / "gone.json")

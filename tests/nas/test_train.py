@@ -98,11 +98,26 @@ def test_finished_run_is_not_trained_again(proxy, tmp_path):
     assert (loaded.top1, loaded.history, loaded.attempts) == (outcome.top1, outcome.history, 2)
 
 
-@pytest.mark.parametrize("change", [{"recipe": TINY.model_copy(update={"epochs": 3})}, {"seed": 1}])
+@pytest.mark.parametrize(
+    "change", [{"recipe": TINY.model_copy(update={"epochs": 3})}, {"seed": 1}, {"execution": Execution(accumulate=2)}]
+)
 def test_checkpoint_of_another_run_is_refused(proxy, tmp_path, change):
     train(proxy, tmp_path)
     with pytest.raises(NaswildError, match="another recipe, seed"):
         train(proxy, tmp_path, **change)
+
+
+@pytest.mark.parametrize("obstacle", ["report", "checkpoint"])
+def test_a_network_is_computed_plainly_again_however_the_training_ends(proxy, tmp_path, obstacle):
+    """Stopped within a step, or refused before the first by what is in the folder."""
+    network = new_network("darts_v2", TINY, proxy.num_classes, seed=0)
+    kinds = [type(module) for module in network.modules()]
+    if obstacle == "checkpoint":
+        train(proxy, tmp_path)
+    with pytest.raises(Killed if obstacle == "report" else NaswildError):
+        train_classifier(network, proxy, TINY, seed=1, workdir=tmp_path, report=kill_after(1))
+    assert [type(module) for module in network.modules()] == kinds
+    assert all(parameter.is_contiguous() for parameter in network.parameters())
 
 
 def test_attempts_and_their_time_add_up(proxy, tmp_path):

@@ -137,6 +137,19 @@ def test_a_finished_search_is_read_not_run(proxy, tmp_path):
         search("pdarts", proxy, TINY, seed=1, workdir=tmp_path)
 
 
+def test_another_number_of_parts_is_another_search(proxy, tmp_path):
+    """Batch normalisation looks at a part: nothing that one number of parts has left is taken for another's."""
+    recipe = TINY.model_copy(update={"batch_size": 8})
+    once, in_four = SearchExecution(checkpoint_seconds=0), SearchExecution(accumulate=4)
+    with pytest.raises(Killed):
+        search("pdarts", proxy, recipe, seed=0, workdir=tmp_path, report=Killer(1), execution=once)
+    with pytest.raises(NaswildError, match=r"another search .its parts differ."):
+        search("pdarts", proxy, recipe, seed=0, workdir=tmp_path, execution=in_four)
+    search("pdarts", proxy, recipe, seed=0, workdir=tmp_path, execution=once)
+    with pytest.raises(NaswildError, match=r"another search .its parts differ."):
+        search("pdarts", proxy, recipe, seed=0, workdir=tmp_path, execution=in_four)
+
+
 def test_a_checkpoint_of_another_search_is_refused(proxy, tmp_path):
     with pytest.raises(Killed):
         search("pdarts", proxy, TINY, seed=0, workdir=tmp_path, report=Killer(1), execution=EVERY_STEP)
