@@ -81,6 +81,19 @@ def test_every_stage_is_said_with_its_cost(stages: list[dict[str, Any]], tmp_pat
     assert "3.00 times the convolutions'" in said["gradients"]
 
 
+def test_what_computed_the_convolutions_is_said(stages: list[dict[str, Any]], tmp_path: Path) -> None:
+    slow = "PyTorch (6 channels are not a multiple of 4, which the compiled kernels ask for)"
+    assert "kernels" not in described({"stages": stages}, tmp_path)  # results of before hold nothing about it
+    assert described({"stages": [stage | {"kernels": slow} for stage in stages]}, tmp_path)["kernels"] == slow
+
+
+def test_what_our_packages_log_is_in_the_log_of_a_job() -> None:
+    code = "import logging; from benchmarks.worker import _log_to_stdout; _log_to_stdout(); "
+    code += "logging.getLogger('nas.search.supernet').info('said'); logging.getLogger('other').info('not said')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("said\n", "")
+
+
 def test_collapse_and_its_absence_are_said(stages: list[dict[str, Any]], tmp_path: Path) -> None:
     assert described({"stages": stages, "collapse": None}, tmp_path)["collapse"] == "no"
     assert described({"stages": stages, "collapse": "6 of 8 edges"}, tmp_path)["collapse"] == "6 of 8 edges"
