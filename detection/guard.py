@@ -41,7 +41,7 @@ class RunGuard(Hook):
         """Stop at the first loss that is infinite or not a number."""
         loss = (outputs or {}).get("loss")
         if loss is not None and not bool(torch.isfinite(loss).all()):
-            raise _diverged(f"the loss is {float(loss)}", f"epoch {runner.epoch + 1}, step {batch_idx + 1}")
+            raise _diverged(f"the loss is {float(loss.detach())}", f"epoch {runner.epoch + 1}, step {batch_idx + 1}")
 
     def after_train_epoch(self, runner: Any) -> None:
         """Stop before weights or running statistics that are not finite are saved: the last step can leave them."""
