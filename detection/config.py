@@ -151,7 +151,7 @@ def _train_loader(
     return {
         "batch_size": max(1, recipe.batch_size // world_size),
         "num_workers": workers,
-        "sampler": {"type": "DefaultSampler", "shuffle": True},
+        "sampler": {"type": "CountVisits", "sampler": {"type": "DefaultSampler", "shuffle": True}},
         # The last level is 1 x 1: a remaining batch of one image would leave batch normalisation a single value.
         "drop_last": True,
         "dataset": {

@@ -1,9 +1,9 @@
-"""COCO-format images for mmdet: any categories, read quietly, augmented as a function of seed, epoch and index."""
+"""COCO-format images for mmdet: any categories, read quietly, augmented as a function of the seed and the visit."""
 
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,9 +12,12 @@ import numpy as np
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
+from torch.utils.data import get_worker_info
 
 from backbones.mmdet_import import prepare
 from detection.annotations import label_ids, read_annotations
+from detection.visits import Visit
+from nas.errors import NaswildError
 from nas.seeding import derive_seed
 
 prepare()
@@ -55,9 +58,10 @@ class CocoFormatDataset(CocoDataset):
     """mmdet's ``CocoDataset`` for any COCO-format file.
 
     The classes are the file's categories, in its order, unless ``metainfo`` names them: a validation set must be given
-    those of the training set if its own order may differ. With ``augment_seed`` the random changes to image ``index``
-    in ``epoch`` depend on these three alone, not on worker processes or on how long a run has lasted:
-    :class:`detection.hooks.ExactRandomness` tells the epoch.
+    those of the training set if its own order may differ. With ``augment_seed`` the random changes to an image depend
+    on the seed and the :class:`~detection.visits.Visit` alone, not on worker processes or on how long a run has lasted.
+    Loaded in worker processes it therefore needs the sampler :class:`~detection.visits.CountVisits`; plain indices in
+    the main process are counted here.
 
     Args:
         masks: read ``segmentation`` too; without it a large file takes a third of the memory.
@@ -75,7 +79,7 @@ class CocoFormatDataset(CocoDataset):
         **options: Any,
     ) -> None:
         self.augment_seed = augment_seed
-        self.epoch = 0
+        self._visits: Counter[int] = Counter()
         self.masks = masks
         self._content: dict[str, Any] | None = None  # from here to load_data_list: the file is parsed once
         if metainfo is None:
@@ -97,7 +101,21 @@ class CocoFormatDataset(CocoDataset):
 
     def __getitem__(self, index: int) -> Any:
         if self.augment_seed is not None and not self.test_mode:
-            seed = derive_seed(self.augment_seed, "augment", self.epoch, index)
+            seed = derive_seed(self.augment_seed, "augment", *self._path(index))
             random.seed(seed)
             np.random.seed(seed % 2**32)  # the generators that mmdet's transforms draw from
-        return super().__getitem__(index)
+        return super().__getitem__(int(index))
+
+    def _path(self, index: int) -> tuple[int, ...]:
+        """What tells this visit from others to the same image."""
+        if isinstance(index, Visit):
+            return index.path
+        if get_worker_info() is not None:
+            raise NaswildError(
+                "augment_seed: the index says nothing of the epoch, and a worker process would augment an image alike "
+                "in all of them. In train_dataloader write sampler=dict(type='CountVisits', sampler=dict(type=..., "
+                "...)) around the present one; where a wrapper such as ClassBalancedDataset chooses the index itself, "
+                "leave augment_seed out"
+            )
+        self._visits[index] += 1
+        return self._visits[index] - 1, index

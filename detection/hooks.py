@@ -21,22 +21,16 @@ from nas.seeding import seed_all
 
 @HOOKS.register_module()
 class ExactRandomness(Hook):
-    """Makes every draw a function of (seed, epoch, step, rank), so that a resumed run equals an uninterrupted one.
+    """Makes every draw of a training step a function of (seed, epoch, step, rank): a resumed run draws the same.
 
-    The order of the images is already one: mmengine's sampler shuffles by seed + epoch.
+    The order of the images is one of seed and epoch by mmengine's sampler, their augmentation by
+    :class:`detection.visits.CountVisits`.
     """
 
     priority = "VERY_HIGH"
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-
-    def before_train_epoch(self, runner: Any) -> None:
-        """Tell the data set the epoch, before worker processes copy it."""
-        dataset = runner.train_dataloader.dataset
-        while hasattr(dataset, "dataset"):
-            dataset = dataset.dataset
-        dataset.epoch = runner.epoch
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         seed_all(self.seed, "step", runner.epoch, batch_idx, get_rank())

@@ -23,7 +23,7 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=8,  # a device; 8 devices give the 64 that the learning rate is for
     num_workers=4,
-    sampler=dict(type="DefaultSampler", shuffle=True),
+    sampler=dict(type="CountVisits", sampler=dict(type="DefaultSampler", shuffle=True)),
     drop_last=True,  # the last level is 1 x 1: a batch of one image would leave batch normalisation a single value
     dataset=dict(
         type="CocoFormatDataset",

@@ -11,7 +11,8 @@ param_scheduler = [
 auto_scale_lr = dict(base_batch_size=64, enable=False)
 
 # What a draw of an augmentation or of drop path is depends on seed, epoch and image or step alone: a resumed run equals
-# an uninterrupted one. Keep the three seeds the same: randomness, ExactRandomness, augment_seed in coco.py.
+# an uninterrupted one. Keep the three seeds the same: randomness, ExactRandomness, augment_seed in coco.py. Without
+# ExactRandomness drop path and dropout draw on as PyTorch does; the augmentation does not need it.
 randomness = dict(seed=0)
 custom_hooks = [
     dict(type="ExactRandomness", seed=0),
