@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,24 +42,26 @@ class CocoScores:
     Attributes:
         stats: the twelve numbers by name (:data:`METRICS`, then :data:`RECALLS`), in COCO's order.
         per_class: class name -> the six AP figures of that class.
-        precision: (10 IoU thresholds, 101 recall points 0..1, classes), all areas, most detections; -1 where undefined.
+        precision: (IoU thresholds, 101 recall points 0..1, classes), all areas, most detections; -1 where undefined.
         classes: class names in the order of ``precision``.
+        iou_thresholds: those of ``precision``; where 0.5 or 0.75 is not among them, AP50 or AP75 is -1.
     """
 
     stats: dict[str, float]
     per_class: dict[str, dict[str, float]]
     precision: np.ndarray
     classes: tuple[str, ...]
+    iou_thresholds: np.ndarray = field(default_factory=lambda: IOU_THRESHOLDS)
 
     def curve(self, iou: float | None = None) -> np.ndarray:
-        """Mean precision over classes at 101 recall points, (101,): at one IoU threshold, or the mean over all ten."""
-        chosen = self.precision if iou is None else self.precision[[int(np.argmin(abs(IOU_THRESHOLDS - iou)))]]
+        """Mean precision over classes at 101 recall points, (101,): at one IoU threshold, or the mean over all."""
+        chosen = self.precision if iou is None else self.precision[[int(np.argmin(abs(self.iou_thresholds - iou)))]]
         present = (chosen > -1).all(axis=(0, 1))
         return chosen[:, :, present].mean(axis=(0, 2)) if present.any() else np.zeros(chosen.shape[1])
 
     def class_curves(self, iou: float) -> dict[str, np.ndarray]:
         """Precision of each class that has ground truth at 101 recall points, (101,), at one IoU threshold."""
-        chosen = self.precision[int(np.argmin(abs(IOU_THRESHOLDS - iou)))]
+        chosen = self.precision[int(np.argmin(abs(self.iou_thresholds - iou)))]
         return {name: chosen[:, index] for index, name in enumerate(self.classes) if (chosen[:, index] > -1).all()}
 
 
@@ -71,6 +73,7 @@ def evaluate_coco(
     iou_type: Literal["bbox", "segm"] = "bbox",
     max_detections: Sequence[int] = MAX_DETECTIONS,
     categories: Sequence[int] | None = None,
+    iou_thresholds: Sequence[float] | np.ndarray = IOU_THRESHOLDS,
 ) -> CocoScores:
     """Evaluate ``detections`` against COCO annotations.
 
@@ -82,19 +85,23 @@ def evaluate_coco(
             was forked from one which had used it.
         max_detections: per image, three limits; the standard ones are 1, 10 and 100.
         categories: the category ids that count; all of ``truth`` by default.
+        iou_thresholds: overlaps at which a detection matches; AP and the recalls are means over them.
     """
+    thresholds = np.asarray(iou_thresholds, dtype=np.float64)
     opener, content = _opener(engine), _numbered(truth, detections, masks=iou_type == "segm")
     evaluation, annotations = opener(content, detections, iou_type, list(max_detections), categories)
+    evaluation.params.iouThrs = thresholds if engine == "pycocotools" else thresholds.tolist()
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
         evaluation.accumulate()
     precision, recall = np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"])
     classes = tuple(annotations.cats[index]["name"] for index in evaluation.params.catIds)
     return CocoScores(
-        stats=_twelve(precision, recall),
-        per_class={name: _six(precision[:, :, [index]]) for index, name in enumerate(classes)},
+        stats=_twelve(precision, recall, thresholds),
+        per_class={name: _six(precision[:, :, [index]], thresholds) for index, name in enumerate(classes)},
         precision=precision[:, :, :, 0, -1],
         classes=classes,
+        iou_thresholds=thresholds,
     )
 
 
@@ -181,17 +188,18 @@ def _no_results(coco: Any, annotations: Any) -> Any:
     return results
 
 
-def _twelve(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+def _twelve(precision: np.ndarray, recall: np.ndarray, thresholds: np.ndarray) -> dict[str, float]:
     """COCO's summary of precision (IoU, recall, class, area, limit) and recall (IoU, class, area, limit)."""
     by_limit = [_mean(recall[:, :, 0, limit]) for limit in range(3)]
     by_area = [_mean(recall[:, :, area, -1]) for area in (1, 2, 3)]
-    return _six(precision) | dict(zip(RECALLS, [*by_limit, *by_area], strict=True))
+    return _six(precision, thresholds) | dict(zip(RECALLS, [*by_limit, *by_area], strict=True))
 
 
-def _six(precision: np.ndarray) -> dict[str, float]:
+def _six(precision: np.ndarray, thresholds: np.ndarray) -> dict[str, float]:
     whole = precision[:, :, :, 0, -1]
+    at = [_mean(whole[np.isclose(thresholds, iou)]) for iou in (0.5, 0.75)]
     by_area = [_mean(precision[:, :, :, area, -1]) for area in (1, 2, 3)]
-    return dict(zip(METRICS, [_mean(whole), _mean(whole[0]), _mean(whole[5]), *by_area], strict=True))
+    return dict(zip(METRICS, [_mean(whole), *at, *by_area], strict=True))
 
 
 def _mean(values: np.ndarray) -> float:

@@ -42,7 +42,8 @@ val_evaluator = dict(ann_file=data_root + "annotations/instances_val.json")
 test_evaluator = val_evaluator
 model = dict(num_classes=10, extra_channels=(16,), backbone=dict(
     channels=4, cells=5, init_cfg=dict(checkpoint="{root}/net.safetensors")))
-train_cfg = dict(max_epochs={epochs})
+train_cfg = dict(max_epochs={epochs}, val_interval=1)
+default_hooks = dict(checkpoint=dict(save_best="coco/bbox_mAP"))
 """
 
 
@@ -109,14 +110,15 @@ def test_a_config_trains_resumes_and_tests_with_mmdets_tools(digits: CocoData, t
     for epochs in (1, 2):
         path.write_text(SMALL.format(base=CONFIGS / "ssd320_pdarts_cifar10.py", root=root, epochs=epochs))
         run_tool("train.py", str(path), "--work-dir", str(work), *(["--resume"] if epochs == 2 else []))
-    assert sorted(p.name for p in work.glob("*.pth")) == ["epoch_1.pth", "epoch_2.pth"]
+    assert sorted(p.name for p in work.glob("epoch*.pth")) == ["epoch_1.pth", "epoch_2.pth"]
+    assert len(list(work.glob("best_coco_bbox_mAP_epoch_*.pth"))) == 1
     logs = "".join(log.read_text() for log in work.glob("*/*.log"))
     assert "net.safetensors: " in logs
     assert "tensors matched, 0 missing, 0 unexpected" in logs
     run_tool("test.py", str(path), str(work / "epoch_2.pth"), "--work-dir", str(tmp_path / "test"))
     (scores,) = (tmp_path / "test").glob("*/*.json")
     metrics = json.loads(scores.read_text())
-    assert {"coco/AP", "coco/AP50", "coco/ARL"} <= set(metrics)
+    assert {"coco/bbox_mAP", "coco/bbox_mAP_50", "coco/bbox_mAP_l"} <= set(metrics)
 
 
 def test_the_configs_are_the_protocols_recipe() -> None:

@@ -24,6 +24,7 @@ TRUTH: dict[str, Any] = {
         {"id": 3, "image_id": 4, "category_id": 5, "bbox": [0.0, 0.0, 99.0, 99.0], "area": 9801.0, "iscrowd": 0},
     ],
 }
+PRECISIONS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
 BOXES = {
     3: ([[11.0, 9.5, 41.3, 50.1], [60.0, 60.0, 70.0, 75.0]], [0.9, 0.3], [0, 1]),
     4: ([[50.2, 20.1, 69.7, 40.9], [1.0, 2.0, 97.0, 99.5]], [0.8, 0.7], [1, 0]),
@@ -56,8 +57,9 @@ def test_numbers_are_those_of_the_plain_evaluation(truth: str, engine: Any) -> N
     metrics = feed(metric)
     np.testing.assert_allclose(metric.detections, rows, rtol=1e-5)
     expected = evaluate_coco(TRUTH, metric.detections).stats
-    assert metrics == {f"coco/{name}": value for name, value in expected.items()}
-    assert 0.3 < metrics["coco/AP"] < 1.0
+    assert list(metrics) == [f"coco/bbox_{name}" for name in PRECISIONS]
+    assert list(metrics.values()) == list(expected.values())[:6]
+    assert 0.3 < metrics["coco/bbox_mAP"] < 1.0
 
 
 def test_numbers_are_not_rounded(truth: str) -> None:
@@ -65,18 +67,52 @@ def test_numbers_are_not_rounded(truth: str) -> None:
         TRUTH, annotations=TRUTH["annotations"] + [dict(TRUTH["annotations"][0], id=4, bbox=[70.0, 70, 9, 9])]
     )
     Path(truth).write_text(json.dumps(content))
-    value = feed(FastCocoMetric(ann_file=truth))["coco/AP"]
+    value = feed(FastCocoMetric(ann_file=truth))["coco/bbox_mAP"]
     assert abs(value - round(value, 3)) > 1e-5
 
 
-def test_mmdets_own_metric_agrees_to_its_three_digits(truth: str) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"classwise": True},
+        {"metric_items": ["mAP_50", "mAP_l"]},
+        {"iou_thrs": [0.5, 0.6, 0.75]},
+        {"iou_thrs": [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8], "metric_items": ["mAP", "mAP_75", "mAP_m"]},
+        {"proposal_nums": (100, 1, 10)},
+        {"proposal_nums": (100, 300, 1000), "metric_items": ["mAP", "mAP_50", "AR@100", "AR@1000", "AR_s@1000"]},
+        {"prefix": "mine"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("engine", ["hotcoco", "pycocotools"])
+def test_keys_and_numbers_are_those_of_mmdets_own_metric(truth: str, options: dict[str, Any], engine: Any) -> None:
+    """To its three digits."""
     from mmdet.evaluation import CocoMetric
 
-    ours = feed(FastCocoMetric(ann_file=truth))
-    theirs = feed(CocoMetric(ann_file=truth, proposal_nums=(1, 10, 100)))
-    names = {"AP": "mAP", "AP50": "mAP_50", "AP75": "mAP_75", "APS": "mAP_s", "APM": "mAP_m", "APL": "mAP_l"}
-    for name, other in names.items():
-        assert ours[f"coco/{name}"] == pytest.approx(theirs[f"coco/bbox_{other}"], abs=5.1e-4)
+    options = options | ({"iou_thrs": np.array(options["iou_thrs"])} if "iou_thrs" in options else {})  # they need one
+    theirs = feed(CocoMetric(ann_file=truth, **{"proposal_nums": (1, 10, 100), **options}))
+    ours = feed(FastCocoMetric(ann_file=truth, engine=engine, **options))
+    assert set(ours) == set(theirs)
+    assert ours == {key: pytest.approx(value, abs=5.1e-4, nan_ok=True) for key, value in theirs.items()}
+
+
+def test_one_threshold_is_a_list_of_one(truth: str) -> None:
+    metrics = feed(FastCocoMetric(ann_file=truth, iou_thrs=0.75))
+    assert metrics["coco/bbox_mAP"] == metrics["coco/bbox_mAP_75"] > 0
+    assert metrics["coco/bbox_mAP_50"] == -1.0
+
+
+def test_unknown_items_are_refused_with_the_known_ones(truth: str) -> None:
+    with pytest.raises(KeyError, match=r"AR@1000.*AR_l@100"):
+        FastCocoMetric(ann_file=truth, metric_items=["AR@1000"])
+
+
+def test_result_files_are_kept_where_they_are_asked_for(truth: str, tmp_path: Path) -> None:
+    metrics = feed(FastCocoMetric(ann_file=truth, outfile_prefix=str(tmp_path / "kept")))
+    assert metrics["coco/bbox_mAP"] > 0
+    entries = json.loads((tmp_path / "kept.bbox.json").read_text())
+    assert [entry["image_id"] for entry in entries] == [3, 3, 4, 4]
 
 
 def test_per_class_figures_are_kept(truth: str) -> None:
