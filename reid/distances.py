@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -35,22 +35,30 @@ def checked_norms(features: Tensor, name: str) -> Tensor:
 
 
 def distance_blocks(
-    query: Tensor, gallery: Tensor, metric: Metric = "cosine", block_bytes: int = BLOCK_BYTES
+    query: Tensor,
+    gallery: Tensor,
+    metric: Metric = "cosine",
+    block_bytes: int = BLOCK_BYTES,
+    rows: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield ``(first row, distances)`` where distances is a float32 array (rows, gallery) of at most ``block_bytes``.
 
-    ``query`` is (q, d) and ``gallery`` (g, d), on any device. Cosine distance is 1 - cos, Euclidean distance squared,
-    which ranks alike. Both are torchreid's ``compute_distance_matrix``, without its full matrix.
+    ``query`` is (q, d) and ``gallery`` (g, d), on any device; with ``rows`` only these queries count, in this order
+    (a range takes no copy of them).
+    Cosine distance is 1 - cos, Euclidean distance squared, which ranks alike. Both are torchreid's
+    ``compute_distance_matrix``, without its full matrix.
     """
     if metric not in ("cosine", "euclidean"):
         raise NaswildError(f"unknown distance {metric!r}; use 'cosine' or 'euclidean'")
+    if rows is not None:
+        query = query[rows.start : rows.stop : rows.step] if isinstance(rows, range) else query[list(rows)]
     query, gallery = query.float(), gallery.float()
     query_norms, gallery_norms = checked_norms(query, "query"), checked_norms(gallery, "gallery")
-    rows = rows_per_block(len(gallery), block_bytes)
-    for start in range(0, len(query), rows):
-        block, norms = query[start : start + rows], query_norms[start : start + rows, None]
-        distances = (_cosine if metric == "cosine" else _squared_euclidean)(block, gallery, norms, gallery_norms)
-        yield start, distances.cpu().numpy()
+    measure = _cosine if metric == "cosine" else _squared_euclidean
+    step = rows_per_block(len(gallery), block_bytes)
+    for start in range(0, len(query), step):
+        block, norms = query[start : start + step], query_norms[start : start + step, None]
+        yield start, measure(block, gallery, norms, gallery_norms).cpu().numpy()
 
 
 def _cosine(block: Tensor, gallery: Tensor, norms: Tensor, gallery_norms: Tensor) -> Tensor:

@@ -36,27 +36,32 @@ def extract_features(
     network.eval()
     mine = torch.as_tensor(shard(len(loader.people), fabric.global_rank, fabric.world_size))
     chunks = mine.split(BATCH)
-    rows = []
-    for step, pixels in enumerate(loader.batches(chunks), 1):
+    rows = torch.empty(0, 0)
+    for step, (chunk, pixels) in enumerate(zip(chunks, loader.batches(chunks), strict=True)):
         images = normalise(pixels, mean, std)
         with fabric.autocast():
             features = network(images).float()
             if flip:
                 features = (features + network(images.flip(3)).float()) / 2
-        rows.append(features)
-        report(Progress(stage, 0, 1, step, len(chunks)))
+        if not step:  # all rows are allocated at once: pieces that are joined at the end would be held twice
+            rows = features.new_empty(len(mine), features.shape[1])
+        rows[step * BATCH : step * BATCH + len(chunk)] = features
+        report(Progress(stage, 0, 1, step + 1, len(chunks)))
     network.train(was_training)
-    return gather_shards(fabric, torch.cat(rows), len(loader.people))
+    return gather_shards(fabric, rows, len(loader.people))
 
 
 def gather_shards(fabric: Fabric, rows: Tensor, total: int) -> Tensor:
     """The rows of all processes in order, each once: row i of ``total`` was computed by process i mod n."""
     if fabric.world_size == 1:
         return rows
-    longest = -(-total // fabric.world_size)
-    padded = rows.new_zeros(longest, *rows.shape[1:])
-    padded[: len(rows)] = rows
-    padded = padded.to(fabric.device)
-    gathered = [torch.empty_like(padded) for _ in range(fabric.world_size)]
-    torch.distributed.all_gather(gathered, padded)
-    return torch.stack(gathered, dim=1).flatten(0, 1)[:total]
+    rows = rows.to(fabric.device)
+    everyone = rows.new_empty(total, *rows.shape[1:])
+    for process in range(fabric.world_size):
+        theirs = everyone[process :: fabric.world_size]  # a view with gaps, which cannot be received into
+        share = (
+            rows if process == fabric.global_rank else torch.empty_like(theirs, memory_format=torch.contiguous_format)
+        )
+        torch.distributed.broadcast(share, process)
+        theirs.copy_(share)
+    return everyone

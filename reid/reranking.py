@@ -30,19 +30,21 @@ class Neighbours:
     scale: np.ndarray
 
 
-def estimated_bytes(images: int, dimensions: int, k1: int = K1, k2: int = K2) -> int:
-    """Memory re-ranking takes above the features: their joined copy, neighbours, and the sparse encodings.
+def estimated_bytes(images: int, dimensions: int, k1: int = K1, k2: int = K2, block_bytes: int = BLOCK_BYTES) -> int:
+    """Memory re-ranking takes above the features: their joined copy, neighbours, the sparse encodings, two blocks.
 
     An encoding has at most k1 + 1 entries and those of half-size neighbourhoods; averaged over k2 neighbours, about k2
-    times the usual 2 k1. A sparse entry takes 8 bytes; two encodings and one transpose live at the same time.
+    times the usual 2 k1. A sparse entry takes 8 bytes; two encodings and one transpose live at the same time. A block
+    of distances is in use while the next one is computed.
     """
     entries = images * 2 * k1 * (1 + 2 * k2)
-    return 4 * images * dimensions + images * (k1 + 1) * 8 + 8 * entries + 3 * BLOCK_BYTES
+    blocks = 2 * min(block_bytes, 4 * images**2)
+    return 4 * images * dimensions + images * (k1 + 1) * 8 + 8 * entries + blocks
 
 
-def require_memory(images: int, dimensions: int, k1: int = K1, k2: int = K2) -> None:
+def require_memory(images: int, dimensions: int, k1: int = K1, k2: int = K2, block_bytes: int = BLOCK_BYTES) -> None:
     """Raise :class:`NaswildError` before a re-ranking starts that this machine's free memory does not hold."""
-    needed, free = estimated_bytes(images, dimensions, k1, k2), free_memory_bytes()
+    needed, free = estimated_bytes(images, dimensions, k1, k2, block_bytes), free_memory_bytes()
     if free is not None and needed > free:
         raise NaswildError(
             f"re-ranking {images:,} images needs about {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; "
@@ -87,10 +89,11 @@ class Reranking:
         block_bytes: int = BLOCK_BYTES,
     ) -> Reranking:
         """Encode ``query`` (q, d) and ``gallery`` (g, d); raises :class:`NaswildError` if the memory will not do."""
-        require_memory(len(query) + len(gallery), query.shape[1], k1, k2)
-        everyone = torch.cat([query, gallery]).float()
-        if metric == "cosine":
-            everyone = torch.nn.functional.normalize(everyone, dim=1)
+        require_memory(len(query) + len(gallery), query.shape[1], k1, k2, block_bytes)
+        everyone = torch.empty(len(query) + len(gallery), query.shape[1], device=query.device)
+        everyone[: len(query)], everyone[len(query) :] = query, gallery
+        if metric == "cosine":  # in place: the joined descriptors are most of the memory that re-ranking takes
+            everyone /= torch.linalg.vector_norm(everyone, dim=1, keepdim=True).clamp_min_(1e-12)
         near = nearest(everyone, k1 + 1, block_bytes)
         encoding = encode(everyone, near, k1)
         if k2 > 1:
@@ -105,9 +108,10 @@ class Reranking:
         Final distance: (1 - weight) * Jaccard distance of the encodings + weight * the relative original distance (Eq.
         12). Equals the published code on Euclidean distances.
         """
-        mine = np.arange(self.queries) if rows is None else np.asarray(rows)
+        mine = range(self.queries) if rows is None else rows
         targets = self.features[self.queries :]
-        for start, squared in distance_blocks(self.features[mine], targets, "euclidean", block_bytes):
+        asked = self.features[: self.queries]
+        for start, squared in distance_blocks(asked, targets, "euclidean", block_bytes, mine):
             for row, distances in enumerate(squared, start):
                 person = mine[row]
                 shared = _overlap(self.encoding, self.columns, person)[self.queries :]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -55,6 +53,6 @@ def share(batch: Tensor, rank: int, processes: int) -> Tensor:
     return batch[..., rank * size : (rank + 1) * size]
 
 
-def shard(items: int, rank: int, processes: int) -> Sequence[int]:
+def shard(items: int, rank: int, processes: int) -> range:
     """The images or queries that process ``rank`` of ``processes`` takes for itself; no two processes share one."""
     return range(rank, items, processes)

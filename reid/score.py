@@ -59,13 +59,13 @@ def distances_between(query: Tensor, gallery: Tensor, recipe: ReidRecipe) -> Dis
     """The distances that ``recipe`` ranks by, of descriptors (q, d) and (g, d): plain ones, or re-ranked."""
     if recipe.rerank:
         return Reranking.of(query, gallery, metric=recipe.metric).blocks
-    return lambda rows: distance_blocks(query[list(rows)], gallery, recipe.metric)
+    return lambda rows: distance_blocks(query, gallery, recipe.metric, rows=rows)
 
 
 def rank(distances: Distances, data: ReidData, recipe: ReidRecipe, fabric: Fabric) -> Ranking:
     """Score the queries, each process taking its share of them."""
     query_ids, query_cameras = labels_of(data.query)
-    mine = list(shard(len(query_ids), fabric.global_rank, fabric.world_size))
+    mine = shard(len(query_ids), fabric.global_rank, fabric.world_size)
     gallery = Gallery(*labels_of(data.gallery))
     scores = score_queries(distances(mine), gallery, query_ids[mine], query_cameras[mine], recipe.average_precision)
     return summarise(_gather_scores(fabric, scores, len(query_ids)), recipe.average_precision)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +52,35 @@ def test_a_share_of_the_queries_gets_its_own_rows():
 
 
 def test_too_little_memory_is_said_before_anything_is_computed(monkeypatch):
-    monkeypatch.setattr(reranking, "free_memory_bytes", lambda: 10**6)
+    monkeypatch.setattr(reranking, "free_memory_bytes", lambda: 10**5)
     with pytest.raises(NaswildError, match=r"re-ranking 80 images needs about .* GiB"):
         Reranking.of(people(20, 0), people(60, 1))
+
+
+PEAK = """
+import os, resource
+from pathlib import Path
+import torch
+from reid.reranking import Reranking, estimated_bytes
+
+torch.set_num_threads(1)
+images, dimensions, block_bytes = 2500, 16384, 8 * 2**20
+features = torch.empty(images, dimensions).normal_()
+Reranking.of(features[:40], features[40:90])  # what libraries take once
+before = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+for _ in Reranking.of(features[:500], features[500:], block_bytes=block_bytes).blocks(block_bytes=block_bytes):
+    pass
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(estimated_bytes(images, dimensions, block_bytes=block_bytes) / (peak - before))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the memory of the process from /proc")
+def test_the_forecast_is_what_re_ranking_takes():
+    """In a process of its own, by the operating system's count of its largest memory.
+
+    Blocks as small as the test's would stay in the C library's heap when they are freed, unless it is told otherwise.
+    """
+    settings = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    answer = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True, env=settings)
+    assert 1.0 <= float(answer.stdout) <= 1.25
