@@ -17,10 +17,8 @@ from nas.files import atomic_write
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import nn
 
     from benchmarks.store import Result
-    from nas.proxies import Proxy
 
 ARTIFACT = "per_item"
 SETS = "sets of items"  # in a file: the number of items and what tells the drawn sets apart
@@ -112,22 +110,3 @@ def _read(run_dir: Path, result: Result, *names: str) -> list[np.ndarray | None]
         raise NaswildError(
             f"{path}: cannot be read ({error}); delete {result.job}'s result and run it again"
         ) from error
-
-
-def right_answers(network: nn.Module, proxy: Proxy) -> list[float]:
-    """1.0 for each test image of ``proxy`` that ``network`` names rightly at the first guess, else 0.0."""
-    import torch
-
-    from nas.evaluate import BATCH
-    from nas.images import IGNORED
-    from nas.loading import Loader
-
-    device = next(network.parameters()).device
-    loader = Loader(proxy.test, proxy.image_size, proxy.mean, proxy.std, device)
-    network.eval()
-    found: list[float] = []
-    with torch.inference_mode():
-        for pixels, labels in loader.plain(torch.arange(len(proxy.test)).split(BATCH)):
-            right = network(pixels).argmax(dim=1) == labels
-            found += right[labels != IGNORED].float().tolist()
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,8 @@ BATCH = 250
 class Score:
     """Top-1 and top-5 accuracy as fractions of ``images`` (top-5: of the classes, where there are fewer), mean loss.
 
-    ``left_out`` images more could not be decoded.
+    ``left_out`` images more could not be decoded. ``answers`` (images,) has 1.0 for each image that was named rightly
+    at the first guess and 0.0 for the others, in the order of the set: top-1 is their mean.
     """
 
     top1: float
@@ -29,12 +30,13 @@ class Score:
     loss: float
     images: int
     left_out: int = 0
+    answers: Tensor = field(default_factory=lambda: torch.empty(0), compare=False, repr=False)
 
     @classmethod
-    def of(cls, sums: Tensor) -> Score:
-        """From the sums that :func:`tally` returns."""
+    def of(cls, sums: Tensor, answers: Tensor) -> Score:
+        """From what :func:`tally` returns."""
         top1, top5, loss, images = sums.tolist()
-        return cls(top1 / images, top5 / images, loss / images, int(images))
+        return cls(top1 / images, top5 / images, loss / images, int(images), answers=answers[~answers.isnan()])
 
 
 def evaluate_classifier(
@@ -49,7 +51,7 @@ def evaluate_classifier(
     place = torch.device(device) if device is not None else next(network.parameters()).device
     loader = Loader(proxy.test, proxy.image_size, proxy.mean, proxy.std, place, workers)
     chunks = torch.arange(len(proxy.test)).split(BATCH)
-    score = Score.of(tally(network.to(place), _watched(loader.plain(chunks), len(chunks), report)))
+    score = Score.of(*tally(network.to(place), _watched(loader.plain(chunks), len(chunks), report)))
     return replace(score, left_out=len(loader.corrupt))
 
 
@@ -63,24 +65,28 @@ def _watched(batches: Iterable[Batch], count: int, report: Report) -> Iterator[B
 @torch.no_grad()
 def tally(
     network: nn.Module, batches: Iterable[Batch], autocast: Callable[[], AbstractContextManager[object]] = nullcontext
-) -> Tensor:
-    """Sums over ``batches``: right at first guess, right within five, cross-entropy, images; float64 (4,).
+) -> tuple[Tensor, Tensor]:
+    """Sums over ``batches``, float64 (4,), and the first guess for each of their images, float64.
 
-    The network is put into evaluation mode and back. Images with the label :data:`~nas.images.IGNORED` do not count.
+    The sums are: right at first guess, right within five, cross-entropy, images. A guess is 1 (right) or 0; images with
+    the label :data:`~nas.images.IGNORED` do not count and have NaN. The network is put into evaluation mode and back.
     """
     was_training = network.training
     network.eval()
-    sums = torch.zeros(4, dtype=torch.float64)
+    sums, answers = torch.zeros(4, dtype=torch.float64), [torch.empty(0, dtype=torch.float64)]
     for pixels, labels in batches:
         with autocast():
             logits = network(pixels)
-        sums += _batch_sums(logits.float(), labels).cpu()
+        batch, first = _score_batch(logits.float(), labels)
+        sums += batch.cpu()
+        answers.append(first.cpu())
     network.train(was_training)
-    return sums
+    return sums, torch.cat(answers)
 
 
-def _batch_sums(logits: Tensor, labels: Tensor) -> Tensor:
+def _score_batch(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     counted = labels != IGNORED
     loss = nn.functional.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORED)
     right = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
-    return torch.stack([right[:, 0].sum(), right.sum(), loss, counted.sum()]).double()
+    sums = torch.stack([right[:, 0].sum(), right.sum(), loss, counted.sum()]).double()
+    return sums, right[:, 0].double().masked_fill(~counted, float("nan"))

@@ -41,14 +41,18 @@ class Run:
     keeper: Keeper
     clock: Attempts
     report: Report
+    last_score: Score | None = None  # on the test images, with the weights as they are
 
     def score(self, loader: Loader) -> Score:
         """The network's score on the images of ``loader``, each process taking its share."""
         network = self.state.scored
         share_buffers(self.fabric, network)
         chunks = torch.arange(len(loader.images)).split(BATCH)[self.fabric.global_rank :: self.fabric.world_size]
-        sums = tally(network, loader.plain(chunks), self.fabric.autocast)
-        return Score.of(sum_over_processes(self.fabric, sums))
+        sums, mine = tally(network, loader.plain(chunks), self.fabric.autocast)
+        answers = torch.zeros(len(loader.images), dtype=torch.float64)
+        if chunks:
+            answers[torch.cat(chunks)] = mine
+        return Score.of(sum_over_processes(self.fabric, sums), sum_over_processes(self.fabric, answers))
 
 
 def open_run(

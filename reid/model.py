@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from backbones.build import build_backbone
+from backbones.cell_backbone import CellBackbone
+from backbones.metadata import CellArchitecture
 from backbones.pyramid import Pyramid
+from backbones.timm_backbone import TimmBackbone
+from backbones.weights import is_weights_file, read_metadata
 from nas.counting import count
 from nas.seeding import seed_all
 from reid.pcb import PCB
@@ -37,6 +43,7 @@ def build_pcb(source: Any, recipe: ReidRecipe, *, parts: int, identities: int, s
         recipe.reduced_dim,
         descriptor=recipe.descriptor,
         shared_reduction=recipe.shared_reduction,
+        normalise_stripes=recipe.normalise_stripes,
         dropout=recipe.dropout,
     )
 
@@ -45,7 +52,8 @@ def costs(network: PCB, source: Any, recipe: ReidRecipe, **options: Any) -> dict
     """Parameters and multiply-adds of network and backbone, as :class:`reid.outcome.ReidOutcome` has them."""
     size = (recipe.height, recipe.width)
     whole, backbone = count(network, size), count(network.backbone, size)
-    paper = count(reid_backbone(source, last_stride=2, **options), PAPER_SIDE, convention="paper")
+    with torch.device("meta"):  # the strided form is counted by its shapes: no weights are read, drawn or held
+        paper = count(_strided(source, **options), PAPER_SIDE, convention="paper")
     return {
         "parameters": whole.parameters,
         "macs": whole.macs,
@@ -53,3 +61,13 @@ def costs(network: PCB, source: Any, recipe: ReidRecipe, **options: Any) -> dict
         "backbone_macs": backbone.macs,
         "paper_macs": paper.macs,
     }
+
+
+def _strided(source: Any, **options: Any) -> Pyramid:
+    """The backbone with its last stride, of a weights file the network that its header describes."""
+    if not is_weights_file(source):
+        return reid_backbone(source, last_stride=2, **options)
+    architecture = read_metadata(source).architecture
+    if isinstance(architecture, CellArchitecture):
+        return CellBackbone(**architecture.shape, out_indices=(-1,), **options)
+    return TimmBackbone(architecture.name, out_indices=(-1,), **architecture.kwargs, **options)

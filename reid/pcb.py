@@ -25,7 +25,9 @@ class PCB(nn.Module):
 
     ``parts`` is the number of stripes (the paper's 6, or 1, 3, any). ``reduced_dim`` is the width of each part after
     its 1x1 convolution. ``shared_reduction=True`` gives all parts one convolution, as the authors' code does, instead
-    of one each. ``dropout`` acts on the averaged stripes (the authors' code uses 0.5).
+    of one each. ``normalise_stripes=True`` scales each stripe of the descriptor to length 1, so that all weigh alike in
+    a distance (the authors' code; without, long stripes weigh more). ``dropout`` acts on the averaged stripes (the
+    authors' code uses 0.5).
 
     Training: (b, 3, h, w) -> list of ``parts`` logits (b, num_classes). Evaluation: -> descriptors (b, feature_dim),
     the stripes side by side: ``before_reduction`` (the paper's G, backbone channels a part) or ``after_reduction`` (H,
@@ -43,6 +45,7 @@ class PCB(nn.Module):
         *,
         descriptor: Descriptor = "before_reduction",
         shared_reduction: bool = False,
+        normalise_stripes: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -54,6 +57,7 @@ class PCB(nn.Module):
         self.backbone, self.parts, self.descriptor = backbone, parts, descriptor
         self.part_dim = channels if descriptor == "before_reduction" else reduced_dim
         self.feature_dim = parts * self.part_dim
+        self.normalise_stripes = normalise_stripes
         self.dropout = nn.Dropout(dropout)
         self.reductions = nn.ModuleList(
             _reduction(channels, reduced_dim) for _ in range(1 if shared_reduction else parts)
@@ -81,10 +85,12 @@ class PCB(nn.Module):
         return [classifier(part) for classifier, part in zip(self.classifiers, reduced, strict=True)]
 
     def describe(self, stripes: Tensor, reduced: Sequence[Tensor] | None = None) -> Tensor:
-        """The descriptor (b, feature_dim) that is compared by distance; not normalised."""
+        """The descriptor (b, feature_dim) that is compared by distance; as a whole it is not normalised."""
         if self.descriptor == "before_reduction":
-            return stripes.transpose(1, 2).flatten(1)
-        return torch.cat(list(reduced or self.reduce(stripes)), dim=1)
+            parts = stripes.transpose(1, 2)
+        else:
+            parts = torch.stack(list(reduced or self.reduce(stripes)), dim=1)
+        return (F.normalize(parts, dim=2) if self.normalise_stripes else parts).flatten(1)
 
     def forward(self, images: Tensor, with_descriptor: bool = False) -> Any:
         """Training: logits per part, with the descriptors if asked for. Evaluation: descriptors alone."""

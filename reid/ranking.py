@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from nas.errors import NaswildError
@@ -95,8 +96,8 @@ class Gallery:
 
 
 def evaluate(
-    query_features: Tensor,
-    gallery_features: Tensor,
+    query_features: Tensor | np.ndarray,
+    gallery_features: Tensor | np.ndarray,
     query_ids: Sequence[int] | np.ndarray,
     gallery_ids: Sequence[int] | np.ndarray,
     query_cameras: Sequence[int] | np.ndarray,
@@ -109,8 +110,8 @@ def evaluate(
     """Rank ``gallery_features`` (g, d) for each of ``query_features`` (q, d) under the Market-1501 protocol.
 
     Images of the query's identity under the query's camera are ignored; queries without any other image of their
-    identity are left out (Zheng et al., ICCV 2015, section 5). Ties keep the gallery's order. Equals torchreid's
-    ``eval_market1501`` with a stable sort, and Market-1501's MATLAB code with ``precision="trapezoidal"``.
+    identity are left out (Zheng et al., ICCV 2015, section 5). Features are tensors on any device or NumPy
+    arrays. Ties keep the gallery's order. Equals torchreid's ``eval_market1501`` with a stable sort, and Market-1501's MATLAB code with ``precision="trapezoidal"``.
     Raises :class:`NaswildError` for features that are not finite, lengths that differ, or no valid query at all.
     """
     gallery = Gallery(gallery_ids, gallery_cameras)
@@ -119,7 +120,8 @@ def evaluate(
     if not len(query_features) == len(query_ids) == len(query_cameras):
         counts = f"{len(query_features)} features, {len(query_ids)} identities, {len(query_cameras)} cameras"
         raise NaswildError(f"query lengths differ: {counts}")
-    blocks = distance_blocks(query_features, gallery_features, metric, block_bytes)
+    query, gallery_side = torch.as_tensor(query_features), torch.as_tensor(gallery_features)
+    blocks = distance_blocks(query, gallery_side, metric, block_bytes)
     return summarise(score_queries(blocks, gallery, query_ids, query_cameras, precision), precision)
 
 

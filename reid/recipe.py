@@ -29,13 +29,18 @@ class ReidRecipe(BaseModel):
     reduced_dim: int = Field(256, gt=0, description="channels of a part after its 1x1 convolution")
     shared_reduction: bool = Field(False, description="one 1x1 convolution for all parts, as in the authors' code")
     descriptor: Descriptor = Field("before_reduction", description="G or H of the paper; G is its choice")
+    normalise_stripes: bool = Field(
+        False, description="each stripe of the descriptor to length 1, as the authors' code"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="on the averaged stripes; the authors' code uses 0.5")
 
     epochs: int = Field(60, ge=0)
     batch_size: int = Field(64, gt=1, description="images over all devices")
     learning_rate: float = Field(0.1, gt=0, description="of the head")
     backbone_multiplier: float = Field(0.1, ge=0, description="the backbone's learning rate over the head's")
-    frozen_epochs: int = Field(0, ge=0, description="first epochs in which only the head learns")
+    frozen_epochs: int = Field(
+        0, ge=0, description="first epochs in which only the head learns; the backbone's statistics rest too"
+    )
     warmup_epochs: float = Field(0.0, ge=0, description="linear rise from 0 to the learning rate")
     schedule: Literal["steps", "cosine"] = Field("steps", description="the paper's steps, or half a cosine to 0")
     milestones: tuple[int, ...] = Field(
@@ -65,6 +70,8 @@ class ReidRecipe(BaseModel):
     def _consistent(self) -> ReidRecipe:
         if self.triplet_weight and self.images_per_identity < 2:
             raise ValueError("the triplet loss needs images_per_identity >= 2: without, a batch may hold no pair")
+        if self.triplet_weight and self.batch_size < 2 * self.images_per_identity:
+            raise ValueError("the triplet loss needs a batch_size of two identities at least")
         if self.images_per_identity and self.batch_size % self.images_per_identity:
             raise ValueError("batch_size must be a multiple of images_per_identity")
         return self

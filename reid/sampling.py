@@ -53,6 +53,20 @@ def share(batch: Tensor, rank: int, processes: int) -> Tensor:
     return batch[..., rank * size : (rank + 1) * size]
 
 
+def require_other_identities(batch_size: int, images_per_identity: int, processes: int) -> None:
+    """Raise :class:`NaswildError` unless each process's share of a batch holds whole identities, two at least.
+
+    The triplet loss is computed within the share of a process: with one identity there is no other to be nearest.
+    """
+    size = batch_size // processes
+    if size % images_per_identity or size < 2 * images_per_identity:
+        raise NaswildError(
+            f"the triplet loss needs two whole identities of {images_per_identity} images in each process's share of a "
+            f"batch, and {batch_size} images among {processes} make {size} each; use a larger batch_size, fewer "
+            "images_per_identity or fewer processes"
+        )
+
+
 def shard(items: int, rank: int, processes: int) -> range:
     """The images or queries that process ``rank`` of ``processes`` takes for itself; no two processes share one."""
     return range(rank, items, processes)

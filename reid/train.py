@@ -30,7 +30,7 @@ from reid.outcome import ReidOutcome
 from reid.pcb import summed_loss
 from reid.picture import draw_rankings
 from reid.recipe import ReidRecipe
-from reid.sampling import epoch_order, share
+from reid.sampling import epoch_order, require_other_identities, share
 from reid.score import Retrieval, score_network
 from reid.train_run import Run, open_run
 
@@ -62,6 +62,8 @@ def run_reid(
             "re-identification takes a batch whole, uncompiled: accumulate and compile are for retraining"
         )
     fabric = connect(execution, recipe.precision)
+    if recipe.triplet_weight:
+        require_other_identities(recipe.batch_size, recipe.images_per_identity, fabric.world_size)
     clock = Attempts(workdir, writes=fabric.is_global_zero)
     data = load_reid_data(Path(data_root), dataset, recipe.train_on)
     network = build_pcb(backbone_source, recipe, parts=parts, identities=data.identities, seed=seed, **backbone_options)
@@ -91,6 +93,8 @@ def train(run: Run) -> None:
         positions = share(torch.arange(order.numel()).view_as(order), fabric.global_rank, fabric.world_size)
         mine = order.flatten()[positions]
         run.model.train()
+        if epoch < recipe.frozen_epochs:  # running statistics rest, and so does drop path
+            run.network.backbone.eval()
         for step, pixels in enumerate(run.images.batches(list(mine[state.step :])), state.step):
             started = time.perf_counter()
             set_learning_rates(run.optimizer, recipe, epoch, step / len(order))
@@ -118,6 +122,9 @@ def _take_step(run: Run, views: Tensor, identities: Tensor, place: tuple[int, in
         logits, extra = run.model(images), torch.zeros((), device=images.device)
     loss = summed_loss(logits, identities) + extra
     run.fabric.backward(loss)
+    if place[0] < recipe.frozen_epochs:  # without gradients the optimiser leaves weights and momentum alone
+        for parameter in run.network.backbone.parameters():
+            parameter.grad = None
     run.optimizer.step()
     run.optimizer.zero_grad()
     right = torch.stack([(part.argmax(dim=1) == identities).float().mean() for part in logits]).mean()

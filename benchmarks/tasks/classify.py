@@ -64,7 +64,6 @@ class Classify(Task):
 
     def run(self, assignment: Assignment) -> Outcome:
         """Train, score, count, save."""
-        from benchmarks.items import right_answers
         from nas import count
 
         proxy = open_proxy(assignment.data, assignment.recipe.image_size)
@@ -92,7 +91,7 @@ class Classify(Task):
             details=_details(trained, classes)
             | ({"execution": dict(assignment.options)} if assignment.options else {}),
             artifacts={"weights": weights},
-            per_item={"top1": right_answers(network, proxy)},
+            per_item={"top1": trained.answers},
         )
 
     def _save(self, path: Any, network: nn.Module, proxy: Proxy, assignment: Assignment, trained: TrainOutcome) -> None:

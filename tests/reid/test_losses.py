@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from nas.errors import NaswildError
 from reid.losses import batch_hard_triplet
 
 
@@ -23,3 +24,8 @@ def test_gradient_is_finite_where_images_coincide():
     features = torch.ones(4, 3, requires_grad=True)
     batch_hard_triplet(features, torch.tensor([0, 0, 1, 1])).backward()
     assert torch.isfinite(features.grad).all()
+
+
+def test_a_batch_of_one_identity_is_refused_not_counted_as_zero():
+    with pytest.raises(NaswildError, match="needs two identities, all 4 images show the same one"):
+        batch_hard_triplet(torch.randn(4, 8), torch.full((4,), 7))

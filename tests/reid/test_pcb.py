@@ -7,10 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from backbones import build_backbone
+from backbones import build_backbone, cell_backbone
 from backbones.pyramid import Pyramid
+from backbones.weights import CellArchitecture, WeightsMetadata, save_weights
+from nas.counting import count
 from nas.errors import NaswildError
+from nas.network import build_network
+from reid.model import build_pcb, costs, reid_backbone
 from reid.pcb import PCB, summed_loss
+from reid.recipe import ReidRecipe
 
 
 class Plain(Pyramid):
@@ -118,3 +123,31 @@ def test_six_parts_on_cells_and_on_timm_models_at_the_papers_input(source, chann
         assert backbone(x)[0].shape[2:] == (24, 8)
         assert network(x).shape == (1, 6 * backbone.channels[0])
     assert backbone.channels[0] >= channels // 2
+
+
+@pytest.mark.parametrize("descriptor", ["before_reduction", "after_reduction"])
+def test_normalised_stripes_have_length_one_each(descriptor):
+    backbone = reid_backbone("darts_v2", channels=4, cells=3)
+    network = PCB(backbone, 3, 5, 8, descriptor=descriptor, normalise_stripes=True).eval()
+    with torch.no_grad():
+        images = torch.randn(2, 3, 96, 48)
+        normalised = network(images).view(2, 3, -1)
+        network.normalise_stripes = False
+        plain = network(images).view(2, 3, -1)
+    torch.testing.assert_close(normalised, plain / plain.norm(dim=2, keepdim=True))
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_costs_draw_and_read_no_second_backbone(tmp_path, monkeypatch, from_file):
+    """Table 5's multiply-adds are those of the strided backbone, found without weights for it."""
+    source, options = "darts_v2", {"channels": 4, "cells": 3}
+    if from_file:
+        trained = build_network("darts_v2", "imagenet", 4, 3, 10)
+        source, options = tmp_path / "w.safetensors", {}
+        save_weights(source, trained, WeightsMetadata(architecture=CellArchitecture.of(trained.body), num_classes=10))
+    network = build_pcb(source, ReidRecipe(height=96, width=48), parts=3, identities=4, seed=0, **options)
+    expected = count(reid_backbone(source, last_stride=2, **options), 224, convention="paper").macs
+    before = torch.get_rng_state()
+    monkeypatch.setattr(cell_backbone, "load_into", None)
+    assert costs(network, source, ReidRecipe(height=96, width=48), **options)["paper_macs"] == expected
+    assert torch.equal(torch.get_rng_state(), before)

@@ -166,3 +166,11 @@ def test_memory_is_bounded_by_the_block():
     named = labels(rng, 6000, 10000, identities=1000, cameras=4)
     assert max(block.nbytes for _, block in distance_blocks(query, gallery, "cosine", 2**22)) <= 2**22
     assert peak_growth(lambda: evaluate(query, gallery, *named, block_bytes=2**22)) < 40 * 2**20
+
+
+def test_features_may_be_numpy_arrays():
+    rng = np.random.default_rng(0)
+    query, gallery = rng.normal(size=(5, 8)).astype(np.float32), rng.normal(size=(40, 8)).astype(np.float32)
+    named = [rng.integers(0, 4, 5), rng.integers(0, 4, 40), rng.integers(0, 3, 5), rng.integers(0, 3, 40)]
+    from_arrays = evaluate(query, gallery, *named)
+    assert from_arrays.metrics == evaluate(torch.from_numpy(query), torch.from_numpy(gallery), *named).metrics

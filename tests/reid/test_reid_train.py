@@ -11,6 +11,7 @@ import torch
 from nas.errors import NaswildError
 from nas.progress import Progress, silent
 from nas.train_recipe import Execution
+from reid.model import build_pcb
 from reid.outcome import ReidOutcome
 from reid.recipe import ReidRecipe
 from reid.train import run_reid
@@ -112,3 +113,15 @@ def test_what_retraining_alone_can_do_is_refused(tiny_sets, tmp_path, option):
 def test_more_stripes_than_rows_are_refused(tiny_sets, tmp_path):
     with pytest.raises(NaswildError, match="parts"):
         run(tiny_sets, tmp_path, parts=7)
+
+
+def test_frozen_epochs_leave_weights_statistics_and_momentum_of_the_backbone_alone(tiny_sets, tmp_path):
+    recipe = RECIPE.model_copy(update={"epochs": 1, "frozen_epochs": 1})
+    start = build_pcb("darts_v2", recipe, parts=3, identities=12, seed=3, channels=4, cells=3)
+    run(tiny_sets, tmp_path, recipe)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    moved = {name for name, tensor in start.state_dict().items() if not torch.equal(tensor, saved["network"][name])}
+    assert moved
+    assert not [name for name in moved if name.startswith("backbone.")]
+    momentum = saved["optimizer"]["state"]  # by the number of the parameter; those of the backbone come first
+    assert min(momentum) == len(list(start.backbone.parameters()))

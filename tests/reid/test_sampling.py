@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nas.errors import NaswildError
-from reid.sampling import epoch_order, shard, share
+from reid.sampling import epoch_order, require_other_identities, shard, share
 
 
 def test_every_image_comes_at_most_once_and_epochs_differ():
@@ -46,3 +46,11 @@ def test_a_set_smaller_than_a_batch_is_an_error():
         epoch_order(torch.arange(5), 8, seed=0, epoch=0)
     with pytest.raises(NaswildError, match="identities do not fill one batch"):
         epoch_order(torch.arange(3), 8, seed=0, epoch=0, images_per_identity=2)
+
+
+def test_every_process_needs_two_whole_identities_for_the_triplet_loss():
+    require_other_identities(64, 4, 8)
+    with pytest.raises(NaswildError, match="64 images among 16 make 4 each"):
+        require_other_identities(64, 4, 16)
+    with pytest.raises(NaswildError, match="two whole identities"):
+        require_other_identities(24, 4, 2 + 2)  # six images a process: one identity and a half
