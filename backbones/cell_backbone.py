@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbones.metadata import CellArchitecture
-from backbones.pyramid import Norm, Pyramid, take_levels, with_norm
+from backbones.pyramid import Norm, Pyramid, agreed, refuse_options, take_levels, with_norm
 from backbones.weights import load_into, read_metadata
 from nas.errors import NaswildError
 from nas.genotype import Genotype
@@ -52,8 +52,10 @@ class CellBackbone(Pyramid):
         norm: Norm = "BN",
         checkpointing: bool = False,
         drop_path: float = 0.0,
+        **others: Any,
     ) -> None:
         super().__init__()
+        refuse_options(others, "CellBackbone")
         levels = 4 if stem == "imagenet" else 3
         self.out_indices = take_levels(out_indices, levels, "CellBackbone")
         self.body = body = CellBody(
@@ -81,7 +83,7 @@ class CellBackbone(Pyramid):
             raise NaswildError(
                 f"{path} holds the timm model {architecture.name!r}; build it with TimmBackbone.from_file"
             )
-        backbone = cls(**architecture.shape, **options)
+        backbone = cls(**agreed(architecture.shape, options, path))
         backbone.load_report = load_into(backbone, path)
         backbone.mean, backbone.std = metadata.mean, metadata.std
         return backbone

@@ -9,7 +9,7 @@ import timm
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import nn
 
-from backbones.pyramid import IMAGENET_MEAN, IMAGENET_STD
+from backbones.pyramid import IMAGENET_MEAN, IMAGENET_STD, agreed
 from nas.errors import NaswildError, unknown
 from nas.genotype import Genotype
 from nas.network import CellBody, CellNetwork, Stem
@@ -82,6 +82,12 @@ class TimmArchitecture(BaseModel):
             if not all(part is None or isinstance(part, bool | int | float | str) for part in _parts(item)):
                 raise ValueError(f"the argument {key!r} must be a number, a string or a list of them")
         return value
+
+    def options(self, given: dict[str, Any], file: object) -> dict[str, Any]:
+        """Arguments of a backbone: those of the ``file``, with ``given`` over them where they do not contradict it."""
+        own = dict(self.kwargs)
+        fixed = {"in_channels": own.pop("in_chans")} if "in_chans" in own else {}
+        return own | agreed(fixed, given, file)
 
     def build(self, num_classes: int, auxiliary: bool = False) -> nn.Module:  # noqa: ARG002 (timm models have no such head)
         """The classification network, with fresh weights; nothing is downloaded."""

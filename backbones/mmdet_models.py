@@ -18,6 +18,7 @@ from typing import Any
 from backbones import cell_backbone, timm_backbone
 from backbones.metadata import CellArchitecture, TimmArchitecture
 from backbones.mmdet_import import prepare
+from backbones.pyramid import agreed
 from backbones.weights import LoadReport, is_weights_file, load_into, read_metadata
 from nas.errors import NaswildError, require
 
@@ -83,7 +84,8 @@ class MMDetCellBackbone(cell_backbone.CellBackbone, _Initialised):
         self, genotype: Any = None, *args: Any, weights: str | None = None, init_cfg: Any = None, **options: Any
     ) -> None:
         if weights is not None:
-            options = _shape_of(weights, CellArchitecture).shape | options
+            given = options if genotype is None else options | {"genotype": genotype}
+            options = agreed(_shape_of(weights, CellArchitecture).shape, given, weights)
             genotype = options.pop("genotype")
         if genotype is None:
             raise NaswildError("CellBackbone needs genotype= (a zoo name, a file, a text) or weights= (a weights file)")
@@ -100,7 +102,9 @@ class MMDetTimmBackbone(timm_backbone.TimmBackbone, _Initialised):
     ) -> None:
         if weights is not None:
             architecture = _shape_of(weights, TimmArchitecture)
-            name, options = architecture.name, architecture.kwargs | options
+            if name is not None:
+                agreed({"name": architecture.name}, {"name": name.removeprefix("timm:")}, weights)
+            name, options = architecture.name, architecture.options(options, weights)
         if name is None:
             raise NaswildError("TimmBackbone needs name= (a timm model) or weights= (a weights file)")
         super().__init__(name, *args, **options)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from backbones.sync_norm import synchronised
 from nas.errors import NaswildError
+from nas.genotype import Genotype
 
 if TYPE_CHECKING:
     from backbones.weights import LoadReport
@@ -43,13 +44,15 @@ class Pyramid(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._norm_eval = False
-        self._frozen: tuple[nn.Module, ...] = ()
+        self._frozen: tuple[str, ...] = ()
 
     def set_habits(self, frozen: Iterable[nn.Module], norm_eval: bool) -> None:
         """Keep ``frozen`` out of training; with ``norm_eval``, keep batch normalisation from using the batch."""
-        self._frozen = tuple(frozen)
+        kept = set(frozen)
+        # By name: others put a new module into the place of a batch normalisation (mmengine's revert_sync_batchnorm).
+        self._frozen = tuple(name for name, module in self.named_modules() if module in kept)
         self._norm_eval = norm_eval
-        for module in self._frozen:
+        for module in kept:
             module.requires_grad_(False)
         self.train(self.training)
 
@@ -61,7 +64,7 @@ class Pyramid(nn.Module):
         return self
 
     def _resting(self) -> Iterator[nn.Module]:
-        yield from self._frozen
+        yield from (self.get_submodule(name) for name in self._frozen)
         if self._norm_eval:
             yield from (module for module in self.modules() if isinstance(module, _BatchNorm))
 
@@ -76,6 +79,10 @@ class Pyramid(nn.Module):
 
 def take_levels(out_indices: Sequence[int], count: int, what: str) -> tuple[int, ...]:
     """``out_indices`` as numbers from 0; negative ones count from the last of ``count`` levels."""
+    if not isinstance(out_indices, Sequence) or isinstance(out_indices, str):
+        raise NaswildError(f"{what}: out_indices is a list of levels, e.g. (3,), not {out_indices!r}")
+    if any(type(index) is not int for index in out_indices):
+        raise NaswildError(f"{what}: out_indices {out_indices!r}: levels are whole numbers, 0 to {count - 1}")
     if not out_indices:
         raise NaswildError(f"{what}: out_indices is empty; ask for at least one level of 0 to {count - 1}")
     for index in out_indices:
@@ -94,5 +101,32 @@ def with_norm(module: nn.Module, norm: str) -> nn.Module:
     if norm == "BN":
         return module
     if norm == "SyncBN":
-        return convert_sync_batchnorm(module)  # timm's knows its layers that also hold the activation
+        return synchronised(module)
     raise NaswildError(f"norm must be 'BN' or 'SyncBN', not {norm!r}")
+
+
+# What mmdet's or timm's backbones call their options, and what to write here.
+_ELSEWHERE = {
+    "with_cp": "checkpointing=True",
+    "norm_cfg": 'norm="SyncBN" (or "BN")',
+    "in_chans": "in_channels",
+    "drop_path_rate": "drop_path",
+    "pretrained": 'weights="FILE.safetensors" or init_cfg=dict(type="Pretrained", checkpoint="FILE.safetensors")',
+}
+
+
+def refuse_options(options: Iterable[str], what: str) -> None:
+    """Raise for the first of ``options``, with the name that it has here if another library calls it so."""
+    for name in options:
+        instead = f"write {_ELSEWHERE[name]}" if name in _ELSEWHERE else "leave it out"
+        raise NaswildError(f"{what} has no option {name!r}: {instead}")
+
+
+def agreed(shape: dict[str, Any], options: dict[str, Any], file: object) -> dict[str, Any]:
+    """``options`` beside the ``shape`` that a weights file fixes; an option that says otherwise is refused."""
+    for name in shape.keys() & options.keys():
+        given = Genotype.load(options[name]) if name == "genotype" else options[name]
+        if given != shape[name]:
+            found = "" if name == "genotype" else f" ({shape[name]})"
+            raise NaswildError(f"{file} holds another {name}{found} than {options[name]!r}: leave {name}= out")
+    return options | shape

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from backbones.metadata import TimmArchitecture
 from backbones.probe import parameters_behind, probe
-from backbones.pyramid import STRIDES, Norm, Pyramid, take_levels, with_norm
+from backbones.pyramid import STRIDES, Norm, Pyramid, refuse_options, take_levels, with_norm
 from backbones.unstride import unstride
 from backbones.weights import load_into, read_metadata
 from nas import zoo
@@ -72,7 +72,8 @@ class TimmBackbone(Pyramid):
         super().__init__()
         self.name = name.removeprefix(_PREFIX)
         self.out_indices = take_levels(out_indices, len(STRIDES), f"timm model {self.name}")
-        _check(self.name, last_stride, frozen_stages)
+        refuse_options(model_options.keys() & {"with_cp", "norm_cfg", "init_cfg", "in_chans"}, "TimmBackbone")
+        _check(self.name, last_stride, frozen_stages, pretrained)
         options = {"in_chans": in_channels, **({"drop_path_rate": drop_path} if drop_path else {}), **model_options}
         taps, flexible = _survey(self.name, options)
         frozen_level = min(frozen_stages, max(self.out_indices))
@@ -97,15 +98,17 @@ class TimmBackbone(Pyramid):
             return tap, net
         if unstride(net, self._features.index(tap.feature), options["in_chans"]):
             return Tap(tap.feature, finest), net
+        refusal = NaswildError(
+            f"timm model {self.name} cannot keep its last level at stride {finest}: no strided layer can lose its "
+            f"stride and the model has no output_stride; use last_stride=2"
+        )
         try:
-            return Tap(tap.feature, finest), timm.create_model(
-                self.name, features_only=True, **options, output_stride=finest
-            )
+            dense: Any = timm.create_model(self.name, features_only=True, **options, output_stride=finest)
         except (TypeError, AssertionError, NotImplementedError) as error:
-            raise NaswildError(
-                f"timm model {self.name} cannot keep its last level at stride {finest}: no strided layer can lose its "
-                f"stride and the model has no output_stride; use last_stride=2"
-            ) from error
+            raise refusal from error
+        if dense.feature_info.reduction()[self._features.index(tap.feature)] != finest:
+            raise refusal  # a model that ignores the argument
+        return Tap(tap.feature, finest), dense
 
     def _settle(self, taps: list[Tap], frozen_level: int, in_channels: int) -> list[nn.Module]:
         """Read off one forward pass: the channels, the parameters that nothing needs, and the modules to freeze."""
@@ -130,7 +133,7 @@ class TimmBackbone(Pyramid):
         architecture = metadata.architecture
         if not isinstance(architecture, TimmArchitecture):
             raise NaswildError(f"{path} holds a network of cells; build it with CellBackbone.from_file")
-        backbone = cls(architecture.name, **{**architecture.kwargs, **options})
+        backbone = cls(architecture.name, **architecture.options(options, path))
         backbone.load_report = load_into(backbone, path)
         backbone.mean, backbone.std = metadata.mean, metadata.std
         return backbone
@@ -163,9 +166,15 @@ def is_timm_name(source: str) -> bool:
     return source.startswith(_PREFIX) or (source not in zoo.names() and timm.is_model(source))
 
 
-def _check(name: str, last_stride: int, frozen_stages: int) -> None:
+def _check(name: str, last_stride: int, frozen_stages: int, pretrained: object) -> None:
     if not timm.is_model(name):
         raise unknown("timm model", name, timm.list_models())
+    if not isinstance(pretrained, bool):
+        raise NaswildError(
+            f"pretrained must be True (timm's weights) or False, not {pretrained!r}: files go to weights="
+        )
+    if pretrained and not getattr(timm.models.get_pretrained_cfg(name, allow_unregistered=True), "has_weights", False):
+        raise NaswildError(f"timm has no weights for {name}: use pretrained=False, or a weights file")
     if last_stride not in (1, 2):
         raise NaswildError(f"last_stride must be 1 or 2, not {last_stride}")
     if not -1 <= frozen_stages < len(STRIDES):
@@ -174,8 +183,11 @@ def _check(name: str, last_stride: int, frozen_stages: int) -> None:
 
 def _survey(name: str, options: dict[str, Any]) -> tuple[list[Tap], dict[str, Any]]:
     """Where each level is read, and the arguments that let the model take images of any size. Nothing is allocated."""
-    with torch.device("meta"):
-        model = timm.create_model(name, pretrained=False, **options)
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(name, pretrained=False, **options)
+    except TypeError as error:
+        raise NaswildError(f"timm model {name} does not take these options: {error}") from error
     info = getattr(model, "feature_info", None)
     if not info:
         raise NaswildError(f"timm model {name} has no feature information: it cannot be a backbone")

@@ -7,7 +7,6 @@ torchreid's engines train. The part-based ones (``pcb_p6_...``) come from ``reid
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +14,11 @@ from torch import Tensor, nn
 
 from backbones.baselines import BASELINES
 from backbones.build import build_backbone
+from backbones.timm_backbone import is_timm_name
 from backbones.torchreid_import import load_torchreid
+from backbones.weights import is_weights_file
 from nas import zoo
 from nas.errors import NaswildError
-
-log = logging.getLogger(__name__)
 
 Factory = Callable[..., nn.Module]
 
@@ -60,11 +59,22 @@ def register_torchreid(name: str, factory: Factory) -> None:
     registry[name] = factory
 
 
+def weights_of(name: str, source: Any, pretrained: bool) -> dict[str, bool]:
+    """What torchreid's ``pretrained`` asks of the backbone ``source``; raises if there are no such weights."""
+    if not pretrained or is_weights_file(source):
+        return {}
+    if isinstance(source, str) and is_timm_name(source):
+        return {"pretrained": True}
+    raise NaswildError(
+        f"no weights come with {name}: build it with pretrained=False, or register a weights file as its source"
+    )
+
+
 def register_global_pool(name: str, source: Any, **options: Any) -> None:
     """Register :class:`GlobalPoolNetwork` on ``source`` (see :func:`backbones.build_backbone`) as ``name``.
 
-    Weights come from ``source`` if it is a weights file. ``pretrained=True``, torchreid's default, fetches nothing: it
-    says in the log that the weights are random.
+    A weights file as ``source`` is always loaded. torchreid's ``pretrained=True``, its default, fetches timm's weights
+    for a timm model and is refused for a cell that comes without a file: nothing starts from random weights unasked.
     """
 
     def factory(
@@ -74,10 +84,7 @@ def register_global_pool(name: str, source: Any, **options: Any) -> None:
         use_gpu: bool = True,  # noqa: ARG001 (torchreid passes it to every model)
         **kwargs: Any,
     ) -> nn.Module:
-        network = GlobalPoolNetwork(source, num_classes, loss, **{**options, **kwargs})
-        if pretrained and network.backbone.load_report is None:
-            log.info("%s starts from random weights: name a weights file as its source for others", name)
-        return network
+        return GlobalPoolNetwork(source, num_classes, loss, **options, **kwargs, **weights_of(name, source, pretrained))
 
     register_torchreid(name, factory)
 

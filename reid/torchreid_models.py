@@ -11,7 +11,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.torchreid_models import NAMES, register_torchreid
+from backbones.torchreid_models import NAMES, register_torchreid, weights_of
 from nas.errors import NaswildError
 from reid.model import reid_backbone
 from reid.pcb import PCB
@@ -44,18 +44,19 @@ class TorchreidPCB(PCB):
 def register_pcb(name: str, source: Any, parts: int, **options: Any) -> None:
     """Make PCB with ``parts`` stripes on the backbone ``source`` known to torchreid as ``name``.
 
-    ``options`` go to the backbone (``channels``, ``cells``, ...). Weights come from ``source`` if it is a weights file;
-    torchreid's ``pretrained=True`` fetches nothing.
+    ``options`` go to the backbone (``channels``, ``cells``, ...). A weights file as ``source`` is always loaded;
+    torchreid's ``pretrained=True`` fetches timm's weights for a timm model and is refused for a cell without a file.
     """
 
     def factory(
         num_classes: int,
         loss: str = "softmax",
-        pretrained: bool = True,  # noqa: ARG001 (torchreid passes it and use_gpu to every model)
-        use_gpu: bool = True,  # noqa: ARG001
+        pretrained: bool = True,
+        use_gpu: bool = True,  # noqa: ARG001 (torchreid passes it to every model)
         **head: Any,
     ) -> nn.Module:
-        return TorchreidPCB(reid_backbone(source, **options), parts, num_classes, loss, **head)
+        backbone = reid_backbone(source, **options, **weights_of(name, source, pretrained))
+        return TorchreidPCB(backbone, parts, num_classes, loss, **head)
 
     register_torchreid(name, factory)
 

@@ -49,6 +49,9 @@ def test_weights_files_of_both_kinds(tmp_path):
     assert backbone.channels == (6, 24, 48, 96)  # the file's size, not the argument's
     assert torch.equal(backbone.body.stem0[0].weight, network.body.stem0[0].weight)
     assert isinstance(small(str(model)), TimmBackbone)
+    with pytest.raises(NaswildError, match=r"holds another in_channels \(3\) than 1"):
+        small(cells, in_channels=1)
+    assert small(cells, in_channels=3).channels == (6, 24, 48, 96)
     with pytest.raises(NaswildError, match=r"TimmBackbone\.from_file"):
         CellBackbone.from_file(model)
     with pytest.raises(NaswildError, match=r"CellBackbone\.from_file"):

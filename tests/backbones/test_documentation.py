@@ -93,7 +93,7 @@ def test_torchreid() -> None:
     assert len(names["parts"].train()(torch.zeros(2, 3, 192, 64))) == 6
     mine = torchreid.models.build_model("pcb_p6_mine", num_classes=7, use_gpu=False)
     assert mine.backbone.load_report.matched
-    torchreid.models.build_model("pcb_p6_timm:mobilenetv2_100", num_classes=7, use_gpu=False)
+    torchreid.models.build_model("pcb_p6_timm:mobilenetv2_100", num_classes=7, pretrained=False, use_gpu=False)
 
 
 def test_torch_hub() -> None:

@@ -101,3 +101,65 @@ def test_a_missing_weights_file_is_said_and_refused_where_it_is_needed(monkeypat
 
 def test_same_class_as_ours():
     assert isinstance(MODELS.build(SMALL), backbones.CellBackbone)
+
+
+TIMM = {"type": "TimmBackbone", "name": "mobilenetv2_035"}
+
+
+@pytest.mark.parametrize("config", [SMALL, TIMM, TIMM | {"name": "test_resnet"}])
+def test_frozen_stages_stay_frozen_when_mmengine_reverts_sync_norm(config):
+    from mmengine.model import revert_sync_batchnorm
+
+    torch.manual_seed(0)
+    config = config | {"norm": "SyncBN", "frozen_stages": 1}
+    reverted = revert_sync_batchnorm(MODELS.build(config)).train()
+    before = {name: value.clone() for name, value in reverted.state_dict().items()}
+    images = torch.randn(2, 3, 64, 64)
+    reverted(images)
+    moved = {name for name, value in reverted.state_dict().items() if not torch.equal(value, before[name])}
+    learning = {name for name, parameter in reverted.named_parameters() if parameter.requires_grad}
+    plain = MODELS.build(config | {"norm": "BN"})
+    plain.load_state_dict(before)
+    plain.train()(images)
+    assert moved == {name for name, value in plain.state_dict().items() if not torch.equal(value, before[name])}
+    assert learning == {name for name, parameter in plain.named_parameters() if parameter.requires_grad}
+    for ours, theirs in zip(reverted.eval()(images), plain.eval()(images)):
+        torch.testing.assert_close(ours, theirs)  # timm's activations inside the norms are still there
+
+
+def test_weights_of_another_network_than_the_named_one_are_refused(file, tmp_path):
+    path, _ = file
+    assert MODELS.build({"type": "CellBackbone", "genotype": "darts_v2", "weights": path}).load_report is not None
+    with pytest.raises(NaswildError, match="holds another genotype than 'pdarts_cifar10'"):
+        MODELS.build({"type": "CellBackbone", "genotype": "pdarts_cifar10", "weights": path})
+    with pytest.raises(NaswildError, match=r"holds another channels \(4\) than 8"):
+        MODELS.build({"type": "CellBackbone", "weights": path, "channels": 8})
+    model = str(tmp_path / "timm.safetensors")
+    architecture = TimmArchitecture(name="test_resnet", kwargs={"in_chans": 1})
+    metadata = WeightsMetadata(
+        architecture=architecture, num_classes=2, input_size=(1, 64, 64), mean=(0.5,), std=(0.5,)
+    )
+    save_weights(model, architecture.build(2), metadata)
+    assert MODELS.build({"type": "TimmBackbone", "name": "timm:test_resnet", "weights": model}).load_report is not None
+    with pytest.raises(NaswildError, match=r"holds another name \(test_resnet\) than 'test_vit'"):
+        MODELS.build({"type": "TimmBackbone", "name": "test_vit", "weights": model})
+    with pytest.raises(NaswildError, match=r"holds another in_channels \(1\) than 3"):
+        MODELS.build({"type": "TimmBackbone", "weights": model, "in_channels": 3})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"with_cp": True}, r"has no option 'with_cp': write checkpointing=True"),
+        ({"norm_cfg": {"type": "SyncBN"}}, r"has no option 'norm_cfg': write norm=\"SyncBN\""),
+        ({"in_chans": 1}, "has no option 'in_chans': write in_channels"),
+        ({"pretrained": "torchvision://resnet50"}, "pretrained"),
+        ({"out_indices": 3}, r"out_indices is a list of levels, e\.g\. \(3,\), not 3"),
+        ({"out_indices": (1.0,)}, "levels are whole numbers"),
+        ({"depth": 50}, "depth"),
+    ],
+)
+@pytest.mark.parametrize("config", [SMALL, {"type": "TimmBackbone", "name": "test_resnet"}])
+def test_options_of_mmdets_backbones_are_answered_in_one_sentence(config, options, message):
+    with pytest.raises(NaswildError, match=message):
+        MODELS.build(config | options)
