@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
+from scipy import stats
 
-from benchmarks.statistics import Improvement, RankCorrelation, holm, rank_correlation
+from benchmarks.statistics import MINIMUM_PAIRS, Improvement, RankCorrelation, holm, rank_correlation
 from benchmarks.tables.keys import Point, Setting, Task
-from benchmarks.tables.measurements import Measurements
+from benchmarks.tables.measurements import Measurements, MetricOf
 
 Unit = tuple[Task, Setting]
 ALPHA = 0.05
@@ -46,13 +48,18 @@ class WildScore:
 
 @dataclass(frozen=True)
 class ProxyCorrelation:
-    """The points of one proxy-to-target plot (proxy value, target value) and what they say; None if too few."""
+    """The points of one proxy-to-target plot (proxy value, target value) and what they say; None if too few.
+
+    Proxy and target of one seed start from the same trained weights, which inflates the correlation; ``independent`` is
+    Kendall's tau of the proxy score of one seed and the target score of another, averaged over all pairs of seeds.
+    """
 
     proxy: Task
     target: Task
     metric: str
     points: Mapping[Point, tuple[float, float]]
     correlation: RankCorrelation | None
+    independent: float | None = None
 
 
 def proxies(measured: Measurements) -> set[str]:
@@ -122,4 +129,28 @@ def _proxy_correlations(measured: Measurements) -> Iterator[ProxyCorrelation]:
                 }
                 sign = 1.0 if measured.higher_is_better(task, metric) else -1.0
                 correlation = rank_correlation([x for x, _ in points.values()], [sign * y for _, y in points.values()])
-                yield ProxyCorrelation(proxy, task, metric, points, correlation)
+                home = (proxy, measured.settings(proxy)[0], measured.primary(proxy))
+                independent = _independent_tau(measured, home, (task, setting, metric))
+                yield ProxyCorrelation(proxy, task, metric, points, correlation, independent)
+
+
+def _independent_tau(measured: Measurements, proxy: MetricOf, target: MetricOf) -> float | None:
+    """Mean tau over the pairs of different seeds with enough cells; None without any, as with a single seed."""
+    sign = 1.0 if measured.higher_is_better(target[0], target[2]) else -1.0
+    taus = []
+    for (seed, x), (other, y) in product(_by_seed(measured, proxy).items(), _by_seed(measured, target).items()):
+        cells = [point for point in x if point in y and measured.backbones[point.backbone].genotype is not None]
+        if seed != other and len(cells) >= MINIMUM_PAIRS:
+            taus.append(stats.kendalltau([x[cell] for cell in cells], [sign * y[cell] for cell in cells]).statistic)
+    return float(np.nanmean(taus)) if taus and not np.isnan(taus).all() else None
+
+
+def _by_seed(measured: Measurements, column: MetricOf) -> dict[int, dict[Point, float]]:
+    """Training seed -> network -> value."""
+    task, setting, metric = column
+    values: dict[int, dict[Point, float]] = {}
+    for name in measured.backbones:
+        for result in measured.of(task, setting, name):
+            if metric in result.metrics:
+                values.setdefault(result.seed, {})[Point.of(result)] = result.metrics[metric].value
+    return values

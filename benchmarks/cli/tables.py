@@ -17,6 +17,9 @@ def table(
         Literal["screen", "markdown", "latex", "csv"], typer.Option("--format", "-f", help="How it is printed.")
     ] = "screen",
     published: Annotated[bool, typer.Option("--published", help="Add the paper's rows.")] = False,
+    columns: Annotated[
+        str, typer.Option("--columns", help="Only these columns (titles, groups or keys), separated by commas.")
+    ] = "",
     mixed: Annotated[
         bool, typer.Option("--allow-mixed", help="Put several protocols in a column and mark the cells.")
     ] = False,
@@ -29,16 +32,20 @@ def table(
     naswild table mini
     naswild table mini --format latex > tables.tex
     naswild table runs/mini --published
+    naswild table paper-table4 --columns AP,AP50,Params --format latex
     """
     from benchmarks.publish import current_results
     from benchmarks.reported import is_reported
+    from benchmarks.tables.select import select_columns
 
     results = current_results(find_run_dir(run))
+    names = [name.strip() for name in columns.split(",") if name.strip()]
     mixed = mixed or any(is_reported(result) for result in results)
     if form == "screen":
-        from benchmarks.tables import print_tables
+        from benchmarks.tables import build_tables, show_tables
 
-        print_tables(results, console(), published=published, allow_mixed=mixed)
+        tables = build_tables(results, published=published, allow_mixed=mixed)
+        show_tables(select_columns(tables, names) if names else tables, console())
     elif form == "csv":
         from benchmarks.render.csv import results_to_csv
 
@@ -47,7 +54,8 @@ def table(
         from benchmarks.render import render
         from benchmarks.tables import build_tables
 
-        typer.echo(render(build_tables(results, published=published, allow_mixed=mixed), form), nl=False)
+        tables = build_tables(results, published=published, allow_mixed=mixed)
+        typer.echo(render(select_columns(tables, names) if names else tables, form), nl=False)
 
 
 def report(run: Run) -> None:

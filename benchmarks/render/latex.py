@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
@@ -33,7 +34,7 @@ _SPECIAL = {
 
 def to_latex(tables: Iterable[Table]) -> str:
     """All tables, each a ``table*`` float with its notes below the rules."""
-    head = "% Needs \\usepackage{booktabs}. Written by naswild; wide tables may want \\resizebox or landscape.\n"
+    head = "% Needs \\usepackage{booktabs}. Written by naswild; --columns leaves out what does not fit.\n"
     return head + "\n".join("\n".join(_table(table)) for table in tables)
 
 
@@ -88,12 +89,17 @@ def _groups(columns: tuple[Column, ...]) -> Iterator[str]:
 
 
 def _cell(cell: Printed, best: bool) -> str:
-    value = rf"\textbf{{{escape(cell.value)}}}" if best else escape(cell.value)
+    value = rf"\textbf{{{_number(cell.value)}}}" if best else _number(cell.value)
     extra = [rf"$\pm$ {escape(cell.spread)}"] if cell.spread else []
-    extra += [escape(f"[{cell.interval}]")] if cell.interval else []
-    extra += [f"({escape(part)})" for part in (cell.n, cell.gain) if part]
+    extra += [_number(f"[{cell.interval}]")] if cell.interval else []
+    extra += [f"({_number(part)})" for part in (cell.n, cell.gain) if part]
     small = rf" {{\scriptsize {' '.join(extra)}}}" if extra else ""
     return value + small + _marks(cell.marks)
+
+
+def _number(text: str) -> str:
+    """Escaped text in which the sign of a negative number is a minus, not a hyphen."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escape(text))
 
 
 def _marks(marks: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from benchmarks.tables.published import add_published, published_only
 from benchmarks.tables.ranks import rank_table
 from benchmarks.tables.reidentification import reid_table
 from benchmarks.tables.search import search_table
+from benchmarks.tables.select import order_footnotes
 from benchmarks.tables.table import Table
 from benchmarks.tables.transfer import correlation_table, wild_table
 
@@ -39,7 +40,7 @@ def build(measured: Measurements, published: bool = False) -> list[Table]:
     if published and searches is not None:
         searches = add_published(searches, "table2", {name: name for name in _MEMORY}, _OTHER)
     tables.append(searches)
-    return [table for table in tables if table is not None]
+    return [order_footnotes(table) for table in tables if table is not None]
 
 
 def _with_classification(table: Table, measured: Measurements) -> list[Table]:
@@ -72,7 +73,7 @@ def _with_detection(table: Table, measured: Measurements) -> list[Table]:
 
 def _with_reid(table: Table, measured: Measurements) -> list[Table]:
     data = {r.provenance.data for r in measured.results if r.kind == "reid"}
-    keys = {"backbone": "name", "parts": "parts", "feat_dim": "feat_dim", "madds": "madds"}
+    keys = {"backbone": "name", "parts": "parts", "feat_dim": "part_dim", "madds": "paper_madds"}
     for name, column in _REID.items():
         keys |= {f"{column}_{metric}": f"{name}_{metric}" for metric in ("rank1", "mAP")}
     theirs = "Market-1501, DukeMTMC-reID and MSMT17"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from benchmarks.store import Result
-from benchmarks.tables.describe import name_cells, size_cells, size_columns
+from benchmarks.tables.describe import input_text, name_cells, size_cells, size_columns
 from benchmarks.tables.keys import data_set_title
 from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.notes import notes
@@ -29,7 +30,9 @@ def reid_table(measured: Measurements) -> Table | None:
     metrics = [MetricColumn(_column(name, metric), name, metric) for name in names for metric in METRICS]
     builder = RowBuilder(measured, "reid", metrics, _describe)
     blocks = builder.blocks()
-    params, madds = size_columns((row.cells for block in blocks for row in block.rows), "Multiply-adds")
+    params, madds = size_columns(
+        (row.cells for block in blocks for row in block.rows), f"Multiply-adds at {_inputs(measured)}"
+    )
     withdrawn = [Note(DUKE_WITHDRAWN)] if not any(task.name == "dukemtmcreid" for task in tasks) else []
     return Table(
         name="reid",
@@ -37,7 +40,9 @@ def reid_table(measured: Measurements) -> Table | None:
         columns=(
             Column("name", "Backbone", numeric=False, identifies=True),
             Column("parts", "Parts", decimals=0, identifies=True),
-            Column("feat_dim", "Feat. dim", decimals=0),
+            Column("part_dim", "Dim. a part", decimals=0),
+            Column("feat_dim", "Dim. in all", decimals=0),
+            replace(madds, key="paper_madds", title="Multiply-adds at 224x224"),
             madds,
             params,
             *(metric.column for metric in metrics),
@@ -45,7 +50,10 @@ def reid_table(measured: Measurements) -> Table | None:
         blocks=blocks,
         notes=(
             *notes(builder, blocks),
-            Note("Multiply-adds and parameters are those of the backbone alone, at the task's input size."),
+            Note(
+                "Multiply-adds and parameters are those of the backbone alone: at the task's input size with PCB's "
+                "last stride, and at 224x224 with the backbone's own strides, which is how Table 5 counts."
+            ),
             *withdrawn,
         ),
     )
@@ -71,12 +79,20 @@ def _column(name: str, metric: str) -> Column:
     )
 
 
+def _inputs(measured: Measurements) -> str:
+    """The input sizes of the task: ``384x128``."""
+    return input_text(result for result in measured.results if result.kind == "reid") or "the input"
+
+
 def _describe(results: Sequence[Result]) -> Mapping[str, Cell]:
-    dimension = results[0].details.get("feature_dim")
+    dimension, part = (results[0].details.get(key) for key in ("feature_dim", "part_dim"))
+    macs = results[0].details.get("paper_macs")
     parts = results[0].variant.get("parts")
     return {
         **name_cells(results),
         **size_cells(results),
         "parts": Cell(text=None if parts is None else str(parts)),
+        "part_dim": Cell(None if part is None else float(part)),
         "feat_dim": Cell(None if dimension is None else float(dimension)),
+        "paper_madds": Cell(None if macs is None else float(macs)),
     }

@@ -111,6 +111,24 @@ def test_correlation_is_over_cells_of_the_space_each_search_a_point() -> None:
         assert not any("timm" in point.backbone for point in entry.points)
 
 
+def test_tau_of_independent_trainings_pairs_one_seed_with_another() -> None:
+    # Under one seed proxy and target agree entirely; across seeds they disagree.
+    found = [backbone for backbone in backbones() if backbone.genotype is not None]
+    results = []
+    for place, backbone in enumerate(found):
+        for seed, sign in ((0, 1), (1, -1)):
+            value = 0.5 + sign * 0.01 * place
+            for kind, task in (("classify", "digits"), ("detect", "coco")):
+                result = scored(backbone, kind, task, value)
+                results.append(result.model_copy(update={"seed": seed, "key": f"{result.key}-{seed}"}))
+    (entry,) = proxy_correlations(Measurements(results))
+    assert entry.independent == pytest.approx(-1)
+    (alone,) = proxy_correlations(Measurements([result for result in results if result.seed == 0]))
+    assert alone.correlation is not None
+    assert alone.correlation.kendall == pytest.approx(1)
+    assert alone.independent is None
+
+
 def test_where_lower_is_better_agreement_is_still_positive() -> None:
     found = [b for b in backbones() if b.genotype is not None]
     results = []
