@@ -110,9 +110,10 @@ def evaluate(
     """Rank ``gallery_features`` (g, d) for each of ``query_features`` (q, d) under the Market-1501 protocol.
 
     Images of the query's identity under the query's camera are ignored; queries without any other image of their
-    identity are left out (Zheng et al., ICCV 2015, section 5). Features are tensors on any device or NumPy
-    arrays. Ties keep the gallery's order. Equals torchreid's ``eval_market1501`` with a stable sort, and Market-1501's MATLAB code with ``precision="trapezoidal"``.
-    Raises :class:`NaswildError` for features that are not finite, lengths that differ, or no valid query at all.
+    identity are left out (Zheng et al., ICCV 2015, section 5). Features are tensors on any device or NumPy arrays.
+    Ties keep the gallery's order. Equals torchreid's ``eval_market1501`` with a stable sort, and Market-1501's MATLAB
+    code with ``precision="trapezoidal"``. Raises :class:`NaswildError` for features that are not finite, lengths that
+    differ, or no valid query at all.
     """
     gallery = Gallery(gallery_ids, gallery_cameras)
     if len(gallery) != len(gallery_features):

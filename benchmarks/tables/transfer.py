@@ -83,7 +83,7 @@ def correlation_table(measured: Measurements) -> Table | None:
             ),
             Note(
                 "Proxy and target of one seed start from the same trained weights, which inflates tau. Tau, other "
-                "seed: the proxy score of one seed against the target score of another, averaged over all pairs of seeds."
+                "seed: the proxy score of one seed against the target score of another, averaged over all pairs."
             ),
         ),
     )
