@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.ExifTags import Base
 
 from detection.data import CocoSplit
@@ -41,17 +41,17 @@ def check_images(
 def _look(folder: Path, headers: bool, chosen: set[int], index: int, image: dict[str, Any]) -> list[tuple[str, str]]:
     """Kinds and details of what is wrong with one file."""
     path = folder / image["file_name"]
-    if not path.is_file():
-        return [("missing image", str(path))]
-    if not headers and index not in chosen:
-        return []
     try:
+        if not path.is_file():
+            return [("missing image", str(path))]
+        if not headers and index not in chosen:
+            return []
         with Image.open(path) as picture:
             found = list(_compare(picture, path, (image["width"], image["height"])))
             if index in chosen:
                 picture.draft("RGB", (1, 1))  # a JPEG is read to its end all the same, in a fraction of the time
                 picture.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # noqa: BLE001  (whatever a decoder makes of a damaged file is the finding)
         return [("unreadable image", f"{path}: {error}")]
     return found
 

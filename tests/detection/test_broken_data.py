@@ -195,6 +195,13 @@ def test_a_sample_is_decoded_and_all_where_it_is_asked_for(tmp_path: Path) -> No
     assert (answer.exit_code, "2.jpg" in answer.output) == (1, True)
 
 
+@pytest.mark.parametrize("file_name", ["a" * 300, "x\0.jpg", "../train", "."])
+def test_a_name_that_no_file_can_have_is_a_finding(file_name: str, tmp_path: Path) -> None:
+    data = write(tmp_path, changed("images", file_name=file_name))
+    assert {problem.kind for problem in check_coco(data)} <= {"missing image", "unreadable image"}
+    assert check_coco(data)
+
+
 def test_a_missing_area_is_that_of_the_box(tmp_path: Path) -> None:
     data = write(tmp_path, without("annotations", "area"))
     assert [(problem.kind, problem.severity) for problem in check_coco(data)] == [("missing area", "warning")]
