@@ -41,6 +41,7 @@ class ReidData:
     gallery: tuple[Person, ...]
     version: str
     notes: tuple[str, ...] = ()
+    whole: bool = True  # whether it has as many images as the published set
 
     @property
     def identities(self) -> int:
@@ -59,6 +60,7 @@ class Layout:
     published: tuple[int, int, int]
     lists: tuple[str, ...] = ()
     remark: str = ""
+    highest: int = 9999  # the largest identity that torchreid takes
 
 
 _FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
@@ -72,6 +74,7 @@ LAYOUTS = {
         _FOLDERS,
         r"(-1|\d{4})_c[1-6].*\.jpg",
         (12936, 3368, 15913),
+        highest=1501,
     ),
     "dukemtmcreid": Layout(
         "DukeMTMCreID",
@@ -85,6 +88,7 @@ LAYOUTS = {
 }
 MSMT17_VERSIONS = {"MSMT17_V1": ("train", "test"), "MSMT17_V2": ("mask_train_v2", "mask_test_v2")}
 MSMT17_VALIDATION = 2373
+OTHER_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def load_reid_data(root: Path, dataset: str, train_on: Literal["train", "train+val"] = "train") -> ReidData:
@@ -106,7 +110,8 @@ def load_reid_data(root: Path, dataset: str, train_on: Literal["train", "train+v
     for part, people in zip(("training", "query", "gallery"), parts, strict=True):
         if not people:
             raise NaswildError(f"{home} has no {part} images")
-    return ReidData(dataset, title, *parts, version=_version(home, parts), notes=_notes(layout, parts, train_on))
+    note, whole = _compared(layout, parts, train_on)
+    return ReidData(dataset, title, *parts, version=_version(home, parts), notes=(note,), whole=whole)
 
 
 def _check(root: Path, dataset: str, layout: Layout) -> tuple[Path, str]:
@@ -115,7 +120,9 @@ def _check(root: Path, dataset: str, layout: Layout) -> tuple[Path, str]:
     if dataset == "msmt17":
         home = _only_version(home)
     if not home.is_dir():
-        raise NaswildError(f"no {dataset} at {home}. {layout.remark or 'Put the set there'}.")
+        raise NaswildError(
+            f"no {dataset} at {home}. {_elsewhere(root, home, layout) or layout.remark or 'Put it there'}."
+        )
     if escape(str(home)) != str(home) or re.search(r"[-\d]_c\d", str(home)):
         raise NaswildError(
             f"rename {home}: torchreid takes *, ?, [ and names like '1_c2' in a path for parts of its patterns"
@@ -124,8 +131,7 @@ def _check(root: Path, dataset: str, layout: Layout) -> tuple[Path, str]:
         if not (home / name).exists():
             raise NaswildError(f"{home} lacks {name}; a whole copy of {home.name} has it")
     for folder in layout.image_folders:
-        names = (entry.name for entry in os.scandir(home / folder))
-        _check_names(home / folder, (name for name in names if name.endswith(".jpg")), layout.pattern)
+        _check_images(home / folder, layout)
     for listing in layout.lists:
         _check_names(home / listing, (home / listing).read_text().splitlines(), layout.pattern)
     return home, home.name
@@ -142,6 +148,37 @@ def _check_names(where: Path, names: Iterable[str], pattern: str) -> None:
     wrong = sorted(name for name in names if not re.fullmatch(pattern, name))
     if wrong:
         raise NaswildError(f"{where}: {len(wrong)} entries do not have the form {pattern}, the first is {wrong[0]!r}")
+
+
+def _check_images(folder: Path, layout: Layout) -> None:
+    """A folder must hold images, all JPEG, with names and identities that torchreid takes."""
+    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
+    images = [name for name in names if name.endswith(".jpg")]
+    others = [name for name in names if Path(name).suffix.lower() in OTHER_IMAGES and name not in images]
+    if others:
+        raise NaswildError(
+            f"{folder} holds {len(others)} images that do not end in .jpg, the first is {others[0]!r}; torchreid reads "
+            "no others: convert them"
+        )
+    if not images:
+        raise NaswildError(f"{folder} has no images; restore it from a whole copy of the set")
+    _check_names(folder, images, layout.pattern)
+    beyond = [name for name in images if int(name.split("_")[0]) > layout.highest]
+    if beyond:
+        raise NaswildError(
+            f"{folder}: {len(beyond)} images have an identity above {layout.highest}, the set's last one, the first is "
+            f"{beyond[0]!r}; number your own people from 1"
+        )
+
+
+def _elsewhere(root: Path, home: Path, layout: Layout) -> str:
+    """Where the set's folders lie instead, and how to move them; empty if they are not nearby."""
+    wanted = layout.image_folders or ("list_train.txt",)
+    above = [root, *(home.parents[i] for i in range(len(home.relative_to(root).parts) - 1)), root / home.name]
+    for place in dict.fromkeys(above):
+        if all((place / name).exists() for name in wanted):
+            return f"{wanted[0]} is at {place / wanted[0]}: move what is in {place} to {home}"
+    return ""
 
 
 def _safe_class(name: str) -> Any:
@@ -181,15 +218,15 @@ def _version(home: Path, parts: Sequence[Sequence[Person]]) -> str:
     return digest.hexdigest()
 
 
-def _notes(layout: Layout, parts: Sequence[Sequence[Person]], train_on: str) -> tuple[str, ...]:
-    """The set's size, beside the published one where it differs; a set that we drew is smaller, for instance."""
+def _compared(layout: Layout, parts: Sequence[Sequence[Person]], train_on: str) -> tuple[str, bool]:
+    """The set's size beside the published one, and whether they are equal; a set that we drew is smaller."""
     counts = tuple(len(part) for part in parts)
     train, query, gallery = layout.published
     published = (train + MSMT17_VALIDATION * (layout.lists != () and train_on == "train+val"), query, gallery)
     text = "{:,} training, {:,} query, {:,} gallery images".format(*counts)
     if counts == published:
-        return (f"{text}, as published",)
-    return (f"{text}; the published set has {' / '.join(f'{n:,}' for n in published)}",)
+        return f"{text}, as published", True
+    return f"{text}; the published set has {' / '.join(f'{n:,}' for n in published)}", False
 
 
 def labels_of(people: Sequence[Person]) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,9 @@ def check(
     ],
     root: Annotated[Path, typer.Argument(help="Folder of your copy; of the re-identification sets, the folder above.")],
     deep: Annotated[bool, typer.Option(help="Decode every image, not 200 of each part (coco).")] = False,
+    any_size: Annotated[
+        bool, typer.Option("--any-size", help="Of a re-identification set: it need not have the published size.")
+    ] = False,
 ) -> None:
     """Check a copy of a data set before hours are spent on it; exit code 1 if it has errors.
 
@@ -58,12 +61,13 @@ def check(
     \b
     naswild data check coco ~/data/coco --deep
     naswild data check market1501 ~/data/reid
+    naswild data check market1501 data/reid --any-size
     naswild data check proxy ~/data/imagenet
     """
     if kind == "coco":
         text, sound = _check_coco(root, deep)
     else:
-        text, sound = _check_proxy(root) if kind == "proxy" else _check_reid(kind, root)
+        text, sound = _check_proxy(root) if kind == "proxy" else _check_reid(kind, root, any_size)
     typer.echo(text)
     if not sound:
         raise typer.Exit(1)
@@ -88,7 +92,7 @@ def _check_coco(root: Path, deep: bool) -> tuple[str, bool]:
     return f"{data.name}: {classes}version {data.version}\n{summarise(problems)}", sound
 
 
-def _check_reid(kind: str, root: Path) -> tuple[str, bool]:
+def _check_reid(kind: str, root: Path, any_size: bool) -> tuple[str, bool]:
     from reid.datasets import load_reid_data
 
     data = load_reid_data(root, kind)
@@ -97,4 +101,6 @@ def _check_reid(kind: str, root: Path) -> tuple[str, bool]:
         f"{len(data.query)} queries, {len(data.gallery)} gallery images, version {data.version}",
         *data.notes,
     ]
-    return "\n".join(lines), True
+    if not (data.whole or any_size):
+        lines.append("not the published set: restore the missing images, or pass --any-size for a set of your own")
+    return "\n".join(lines), data.whole or any_size

@@ -135,3 +135,39 @@ def test_the_version_changes_with_a_file(tiny_sets, tmp_path):
 def test_unknown_set_has_near_matches(tmp_path):
     with pytest.raises(UnknownName, match="market1501"):
         load_reid_data(tmp_path, "market-1501")
+
+
+def test_an_empty_folder_another_format_and_an_identity_beyond_the_set_are_said(tiny_sets, tmp_path):
+    home = copy(tiny_sets, tmp_path)
+    first = sorted((home / "query").iterdir())[0]
+    stranger = first.rename(first.with_name("1502" + first.name[4:]))
+    with pytest.raises(NaswildError, match=r"query: 1 images have an identity above 1501.* '1502_c"):
+        load_reid_data(tmp_path, "market1501")
+    stranger.rename(first.with_suffix(".png"))
+    with pytest.raises(NaswildError, match=r"query holds 1 images that do not end in \.jpg.*\.png"):
+        load_reid_data(tmp_path, "market1501")
+    for image in (home / "query").iterdir():
+        image.unlink()
+    with pytest.raises(NaswildError, match="query has no images"):
+        load_reid_data(tmp_path, "market1501")
+
+
+@pytest.mark.parametrize("layout", ["market1501", ".", "Market-1501-v15.09.15"])
+def test_a_set_that_lies_elsewhere_is_found_and_its_place_told(tiny_sets, tmp_path, layout):
+    home = copy(tiny_sets, tmp_path / "whole")
+    shutil.copytree(home, tmp_path / "given" / layout, dirs_exist_ok=True)
+    place, wanted = (tmp_path / "given" / layout).resolve(), tmp_path / "given" / LAYOUTS["market1501"].folder
+    with pytest.raises(NaswildError, match=re.escape(f"move what is in {place} to {wanted}")):
+        load_reid_data(tmp_path / "given", "market1501")
+
+
+def test_the_check_fails_for_missing_images_unless_any_size_will_do(tiny_sets):
+    from typer.testing import CliRunner
+
+    from benchmarks.cli.app import app
+
+    command = ["data", "check", "market1501", str(tiny_sets)]
+    answer = CliRunner().invoke(app, command)
+    assert answer.exit_code == 1
+    assert "12,936" in answer.stdout
+    assert CliRunner().invoke(app, [*command, "--any-size"]).exit_code == 0
