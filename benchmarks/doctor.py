@@ -80,7 +80,7 @@ def _requirement(group: str, requirement: Requirement, advice: str) -> Finding:
 
 def _imports() -> Iterator[Finding]:
     """Whether the parts that stand on other people's compiled code can be imported at all."""
-    parts = {"torch": "torch", "backbones": "timm", "detection.mmdet_import": "mmdet", "reid.train": "torchreid"}
+    parts = {"torch": "torch", "backbones": "timm", "backbones.mmdet_import": "mmdet", "reid.train": "torchreid"}
     for module, distribution in parts.items():
         if installed_version(distribution) is None:
             continue

@@ -104,8 +104,8 @@ def score_detector(
         options: ``split`` (val; test for a submission), ``config`` (a file), ``engine`` of the metric (hotcoco or
             pycocotools), or ``algorithm`` (in the submission's name).
     """
+    from backbones.mmdet_import import prepare
     from detection.data import CocoData
-    from detection.mmdet_import import prepare
 
     prepare()
     from detection.evaluate import evaluate_detector, write_submission

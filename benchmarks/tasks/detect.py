@@ -43,7 +43,7 @@ class Detect(Task):
 
     def missing(self, assignment: Assignment) -> list[str]:
         """The extra; values of options that do not exist; data that is not declared, or lacks the part to score."""
-        from detection.mmdet_import import prepare
+        from backbones.mmdet_import import prepare
 
         prepare()
         for name, known in OPTIONS.items():

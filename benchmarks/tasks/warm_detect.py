@@ -7,7 +7,7 @@ from contextlib import suppress
 from nas.errors import MissingExtra
 
 with suppress(MissingExtra):  # the jobs themselves say what is missing
-    from detection.mmdet_import import prepare
+    from backbones.mmdet_import import prepare
 
     prepare()
 

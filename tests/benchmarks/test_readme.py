@@ -54,7 +54,7 @@ def test_the_config_names_a_backbone_that_mmdet_builds() -> None:
     pytest.importorskip("mmdet")
     names: dict[str, dict] = {}
     exec(block("python", "mmdetection config"), names)
-    from detection.mmdet_import import prepare
+    from backbones.mmdet_import import prepare
 
     prepare()
     from importlib import import_module
