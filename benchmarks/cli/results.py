@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmarks.cli.options import console, find_run_dir
 from benchmarks.cli.tables import Run
+
+if TYPE_CHECKING:
+    from benchmarks.tables import Table
 
 app = typer.Typer(help="List, show, compare results; bring in others.", no_args_is_help=True)
 
@@ -62,14 +65,17 @@ def show_result(
 @app.command("compare")
 def compare(
     run: Run,
-    a: Annotated[str, typer.Argument(help="A backbone, as the tables call it.")],
-    b: Annotated[str, typer.Argument(help="Another one.")],
+    a: Annotated[str, typer.Argument(help="A backbone, as the tables call it; none ranks all of them.")] = "",
+    b: Annotated[str, typer.Argument(help="Another one.")] = "",
 ) -> None:
-    """Compare two backbones on the same test images and queries: mean difference with its interval.
+    """Rank all backbones over the data sets, or compare two on the same test images and queries.
 
-    Example:
+    Two are compared by the mean difference of their scores with its interval.
+
+    Examples:
 
     \b
+    naswild results compare mini
     naswild results compare mini pdarts_cifar10 darts_v2
     """
     from benchmarks.paired import compare as compare_pairs
@@ -78,6 +84,9 @@ def compare(
     from benchmarks.tables import show_tables
 
     folder = find_run_dir(run)
+    if not (a and b):
+        show_tables([_ranks(folder, a)], console())
+        return
     pairs = compare_pairs(folder, current_results(folder), a, b)
     show_tables([pair_table([pair_row(pair, a, b) for pair in pairs])], console())
 
@@ -123,3 +132,18 @@ def merge(
     for source in sources:
         merged = merge_results(into, source)
         typer.echo(f"{source}: {merged.added} added, {merged.known} known already")
+
+
+def _ranks(folder: Path, alone: str) -> Table:
+    """The table of ranks of a run; NaswildError where there is nothing to rank, or one backbone was named alone."""
+    from benchmarks.publish import current_results
+    from benchmarks.tables.measurements import Measurements
+    from benchmarks.tables.ranks import rank_table
+    from nas.errors import NaswildError
+
+    if alone:
+        raise NaswildError(f"{alone} alone cannot be compared; name two backbones, or none to rank all of them")
+    table = rank_table(Measurements(current_results(folder), allow_mixed=True))
+    if table is None:
+        raise NaswildError(f"{folder}: ranks need three backbones that were measured on the same two data sets or more")
+    return table

@@ -47,8 +47,26 @@ def test_compare_prints_the_difference_with_its_interval(run_dir: Path) -> None:
     assert run_dir.is_dir()
     output = naswild("results", "compare", "mini", "pdarts_cifar10", "darts_v2")
     assert "digits" in output
-    assert "bootstrap interval over the n images" in output
+    assert "95 % interval over the n images" in output
     assert "60" in output
+
+
+def test_compare_without_names_ranks_all_backbones(run_dir: Path) -> None:
+    output = naswild("results", "compare", str(run_dir))
+    assert "Mean rank" in output
+    assert "random cells, mean" in output
+    alone = CliRunner().invoke(app, ["results", "compare", "mini", "darts_v2"])
+    assert "darts_v2 alone cannot be compared" in str(alone.exception)
+
+
+def test_a_table_of_chosen_columns(run_dir: Path) -> None:
+    printed = naswild("table", str(run_dir), "--columns", "AP50, Params", "--format", "markdown")
+    head = next(line for line in printed.splitlines() if "AP50 (%)" in line)
+    assert "Params (M)" in head
+    assert "Backbone" in head
+    assert "AP75" not in printed
+    wrong = CliRunner().invoke(app, ["table", "mini", "--columns", "AP5O"])
+    assert "AP50" in str(wrong.exception)
 
 
 def test_added_numbers_are_listed_and_shown_in_the_table(run_dir: Path, tmp_path: Path) -> None:
