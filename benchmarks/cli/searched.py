@@ -54,7 +54,8 @@ def _stage(stage: Mapping[str, Any]) -> str:
     memory = f", peak {peak / 1e9:.2f} GB" if peak is not None else ""
     last = stage["trajectory"][-1]
     accuracy = last["validation_accuracy"]
-    answers = f", supernet answers {100 * accuracy:.1f} %" if accuracy is not None else ""
+    who = "its strongest operations answer" if last.get("validation_of") == "strongest" else "supernet answers"
+    answers = f", {who} {100 * accuracy:.1f} %" if accuracy is not None else ""
     shape = f"{stage['cells']} cells, {stage['channels']} channels, {len(stage['operations']['normal'][0])} operations"
     return f"{shape}, {last['skips']} skips before refinement{answers}, {stage['seconds']:.0f} s{memory}"
 

@@ -2,6 +2,7 @@
 
     python -m benchmarks.speed.search                  # C = 16, batch 16, 32 px, stages 1 to 3, one thread
     python -m benchmarks.speed.search --stages 1 --rounds 9
+    python -m benchmarks.speed.search --gdas           # steps of GDAS against the same steps with all operations
 
 For each stage it prints the median seconds of a weight step and of an architecture step of both (the two take turns, so
 a busy machine slows both), the peak of the memory that a weight step allocates, and the number of kernels that a
@@ -14,7 +15,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
 from typing import Any
@@ -27,7 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.speed.plain_supernet import PlainSupernet
 from nas.operations import SEARCH_SPACE
-from nas.search.architecture import ArchitectureWeights
+from nas.search.architecture import ArchitectureWeights, Mixture
 from nas.search.recipe import SearchRecipe
 from nas.search.space import CELLS, EDGES
 from nas.search.supernet import Supernet
@@ -65,6 +66,7 @@ class Contestant:
         sets = setting.sets
         self.plain = plain
         self.alphas = ArchitectureWeights(sets).to(device)
+        self.mixture: Callable[[], Mixture] = self.alphas
         self.network: nn.Module
         if plain:
             self.network = PlainSupernet(sets, setting.channels, setting.cells, CLASSES).to(device)
@@ -75,7 +77,7 @@ class Contestant:
         self.labels = torch.zeros(setting.batch, dtype=torch.int64, device=device)
 
     def _loss(self, detach: bool) -> Tensor:
-        mixture = self.alphas().detach() if detach else self.alphas()
+        mixture = self.mixture().detach() if detach else self.mixture()
         out = self.network(self.images, mixture.weights if self.plain else mixture)
         return functional.cross_entropy(out, self.labels)
 
@@ -160,6 +162,27 @@ def compare(stage: int, setting: Setting, rounds: int) -> dict[str, float]:
     return ratios
 
 
+def compare_gdas(setting: Setting, rounds: int) -> dict[str, float]:
+    """Steps of GDAS, which compute the sampled operation of each edge, against steps that compute all of them."""
+    one, every = Contestant(setting, plain=False), Contestant(setting, plain=False)
+    source = torch.Generator().manual_seed(0)
+
+    def sample() -> Mixture:
+        return one.alphas("gumbel_hard", 1.0, one.alphas.draw_noise(source))
+
+    one.mixture = sample
+    every.mixture = lambda: replace(sample(), chosen=None)
+    ratios = {}
+    for name in ("weight_step", "alphas_step"):
+        steps = {"all": getattr(every, name), "sampled": getattr(one, name)}
+        seconds = interleaved(steps, rounds)
+        ratios[name] = seconds["all"] / seconds["sampled"]
+        print(f"GDAS  {name:12} all {seconds['all']:.3f} s   sampled {seconds['sampled']:.3f} s   {ratios[name]:.1f}x")
+    ratios["memory"] = peak_bytes(one.weight_step) / peak_bytes(every.weight_step)
+    print(f"GDAS  peak memory of a weight step: {ratios['memory']:.2f} of that with all")
+    return ratios
+
+
 def _line(stage: int, name: str, plain: str, ours: str, ratio: str) -> None:
     print(f"stage {stage}  {name:22} plain {plain:>10}   ours {ours:>10}   {ratio}", flush=True)
 
@@ -173,8 +196,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--gdas", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.gdas:
+        compare_gdas(Setting(options.channels, options.batch, options.size, cells=6, operations=8), options.rounds)
+        return
     recipe = SearchRecipe()
     for stage in options.stages:
         depth, count = recipe.cells[stage - 1], recipe.operations[stage - 1]

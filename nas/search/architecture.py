@@ -16,15 +16,20 @@ Sampling = Literal["softmax", "gumbel", "gumbel_hard"]
 
 @dataclass(frozen=True)
 class Mixture:
-    """How strongly each operation takes part: ``weights[cell]`` is (14, k), ``edges[cell]`` (14,) if there are any."""
+    """How strongly each operation takes part: ``weights[cell]`` is (14, k), ``edges[cell]`` (14,) if there are any.
+
+    ``chosen[cell]`` says which one of an edge's operations has a weight at all, where that is so: the others are then
+    not computed.
+    """
 
     weights: dict[str, Tensor]
     edges: dict[str, Tensor] | None = None
+    chosen: dict[str, list[int]] | None = None
 
     def detach(self) -> Mixture:
         """The same numbers without a gradient."""
         edges = None if self.edges is None else {cell: value.detach() for cell, value in self.edges.items()}
-        return Mixture({cell: value.detach() for cell, value in self.weights.items()}, edges)
+        return Mixture({cell: value.detach() for cell, value in self.weights.items()}, edges, self.chosen)
 
 
 class ArchitectureWeights(nn.Module):
@@ -48,12 +53,37 @@ class ArchitectureWeights(nn.Module):
     def forward(
         self, sampling: Sampling = "softmax", temperature: float = 1.0, noise: Mapping[str, Tensor] | None = None
     ) -> Mixture:
-        """The mixture; the Gumbel kinds sample it with ``noise`` (from :meth:`draw_noise`) at ``temperature``."""
+        """The mixture; the Gumbel kinds sample it with ``noise`` (from :meth:`draw_noise`) at ``temperature``.
+
+        The hard sample waits for the device: which operations are to be computed is decided in Python.
+        """
         weights = {cell: _mix(alphas, sampling, temperature, noise, cell) for cell, alphas in self.alphas.items()}
+        if sampling == "gumbel_hard":
+            return self._only({cell: value.detach().argmax(dim=1).tolist() for cell, value in weights.items()}, weights)
         edges = self.edge_weights()
         if edges is not None:
             weights = {cell: weights[cell] * edges[cell][:, None] for cell in CELLS}
         return Mixture(weights, edges)
+
+    def strongest(self) -> Mixture:
+        """The most likely sample: of every edge the operation with the largest alpha, alone."""
+        chosen = {cell: alphas.detach().argmax(dim=1).tolist() for cell, alphas in self.alphas.items()}
+        return self._only(chosen, {cell: torch.ones_like(alphas) for cell, alphas in self.alphas.items()})
+
+    def _only(self, chosen: dict[str, list[int]], weights: dict[str, Tensor]) -> Mixture:
+        """One operation an edge at 1, with the gradient of its weight (straight-through); the others at 0, with none.
+
+        GDAS, Eq. 6 and 7: the other operations are not computed, so no gradient passes through them.
+        """
+        hard = {}
+        for cell, value in weights.items():
+            columns = torch.tensor(chosen[cell], device=value.device)[:, None]
+            own = torch.zeros_like(value).scatter(1, columns, 1.0)
+            hard[cell] = own * (1.0 + (value - value.detach()))
+        edges = self.edge_weights()
+        if edges is not None:
+            hard = {cell: hard[cell] * edges[cell][:, None] for cell in CELLS}
+        return Mixture(hard, edges, chosen)
 
     def draw_noise(self, source: torch.Generator) -> dict[str, Tensor]:
         """Gumbel noise for one sample: (14, k) per cell, drawn on the CPU, the same for every device."""
@@ -96,13 +126,9 @@ class ArchitectureWeights(nn.Module):
 def _mix(
     alphas: Tensor, sampling: Sampling, temperature: float, noise: Mapping[str, Tensor] | None, cell: str
 ) -> Tensor:
-    """Softmax of the alphas; or of the alphas and noise at a temperature, hardened with straight-through gradients."""
+    """Softmax of the alphas; or of the alphas and noise at a temperature."""
     if sampling == "softmax":
         return torch.softmax(alphas, dim=-1)
     if noise is None:
         raise ValueError(f"a mixture sampled by {sampling!r} needs noise")
-    soft = torch.softmax((alphas + noise[cell]) / temperature, dim=-1)
-    if sampling == "gumbel":
-        return soft
-    hard = torch.zeros_like(soft).scatter(-1, soft.argmax(dim=-1, keepdim=True), 1.0)
-    return hard - soft.detach() + soft
+    return torch.softmax((alphas + noise[cell]) / temperature, dim=-1)

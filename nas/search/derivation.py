@@ -16,7 +16,11 @@ from nas.search.space import CELLS, CONCAT, EDGES, Connection, OperationSets, ch
 Refinement = Literal["at_once", "one_by_one"]
 INPUTS_PER_NODE = 2
 
-# One mapping per edge: operation -> weight in the mixture. "none" is absent: it takes part in the softmax only.
+# What a node keeps. "darts": its two strongest inputs, each with its strongest operation other than "none". "snas": the
+# same, but "none" may win. "gdas": the two strongest pairs of input and operation, which may share the input.
+Rule = Literal["darts", "snas", "gdas"]
+
+# One mapping per edge: operation -> weight in the mixture. "none" takes part in the softmax; here it is SNAS' alone.
 EdgeWeights = list[dict[str, float]]
 
 
@@ -27,6 +31,7 @@ def derive(
     exact: bool = False,
     refinement: Refinement = "at_once",
     edge_weights: Mapping[str, Any] | None = None,
+    rule: Rule = "darts",
 ) -> Genotype:
     """The genotype that architecture weights stand for (DARTS' rule and section 4.3.2).
 
@@ -45,13 +50,14 @@ def derive(
             Both end at the same cell (but for ties): a skip-connect that comes in is never stronger than the one that
             it replaces.
         edge_weights: ``{"normal": 14 numbers, ...}`` multiplied to each edge's weights (PC-DARTS' edge normalisation).
+        rule: What a node keeps, see :data:`Rule`; ``"gdas"`` knows no ``exact``.
 
     Raises:
         NaswildError: Shapes or names do not fit, or no cell with so many skip-connects exists.
     """
-    weights = mixing_weights(operations, alphas, edge_weights)
-    normal = refine(weights["normal"], max_skips, exact, refinement)
-    return Genotype(normal, strongest_cell(weights["reduce"]))
+    weights = mixing_weights(operations, alphas, edge_weights, none=rule == "snas")
+    normal = refine(weights["normal"], max_skips, exact, refinement, rule)
+    return Genotype(normal, strongest_cell(weights["reduce"], rule))
 
 
 def alternatives(
@@ -59,12 +65,13 @@ def alternatives(
     alphas: Mapping[str, Any],
     refinement: Refinement = "at_once",
     edge_weights: Mapping[str, Any] | None = None,
+    rule: Rule = "darts",
 ) -> dict[int, Genotype]:
     """The genotypes for at most M = 0..8 skip-connects; an M that this topology cannot reach is left out."""
     found = {}
     for limit in range(INPUTS_PER_NODE * len(CONCAT) + 1):
         try:
-            found[limit] = derive(operations, alphas, limit, refinement=refinement, edge_weights=edge_weights)
+            found[limit] = derive(operations, alphas, limit, False, refinement, edge_weights, rule)
         except UnreachableSkips:
             continue
     return found
@@ -94,16 +101,22 @@ class UnreachableSkips(NaswildError):
 
 
 def mixing_weights(
-    operations: OperationSets, alphas: Mapping[str, Any], edge_weights: Mapping[str, Any] | None = None
+    operations: OperationSets,
+    alphas: Mapping[str, Any],
+    edge_weights: Mapping[str, Any] | None = None,
+    none: bool = False,
 ) -> dict[str, EdgeWeights]:
-    """Softmax of ``alphas`` over the surviving operations of each edge, per cell; "none" is left out afterwards."""
+    """Softmax of ``alphas`` over the surviving operations of each edge, per cell; "none" is left out afterwards.
+
+    ``none=True`` keeps it.
+    """
     check_operations(operations)
     result = {}
     for cell in CELLS:
         rows = _rows(alphas, operations, cell)
         scale = [1.0] * len(EDGES) if edge_weights is None else [float(value) for value in edge_weights[cell]]
         result[cell] = [
-            {name: w * s for name, w in zip(names, _softmax(row)) if name != "none"}
+            {name: w * s for name, w in zip(names, _softmax(row)) if none or name != "none"}
             for names, row, s in zip(operations[cell], rows, scale)
         ]
     return result
@@ -125,8 +138,10 @@ def _softmax(row: Sequence[float]) -> list[float]:
     return [power / total for power in powers]
 
 
-def strongest_cell(weights: EdgeWeights) -> CellSpec:
-    """DARTS' rule: for each node the two inputs with the strongest operation, listed by input."""
+def strongest_cell(weights: EdgeWeights, rule: Rule = "darts") -> CellSpec:
+    """For each node its two inputs with the strongest operation (or the two strongest pairs), listed by input."""
+    if rule == "gdas":
+        return _strongest_pairs(weights)
     best = [max(edge.items(), key=lambda item: item[1], default=(None, -1.0)) for edge in weights]
     nodes = []
     for node in CONCAT:
@@ -138,13 +153,29 @@ def strongest_cell(weights: EdgeWeights) -> CellSpec:
     return CellSpec(tuple(nodes), CONCAT)
 
 
-def refine(weights: EdgeWeights, max_skips: int | None, exact: bool, refinement: Refinement) -> CellSpec:
+def _strongest_pairs(weights: EdgeWeights) -> CellSpec:
+    """GDAS: for each node the two strongest of all pairs of input and operation, be the input the same or not."""
+    nodes = []
+    for node in CONCAT:
+        pairs = [(index, name) for index in edges_into(node) for name in weights[index]]
+        if len(pairs) < INPUTS_PER_NODE:
+            raise NaswildError(f"node {node}: its inputs have fewer than two operations other than 'none'")
+        best = sorted(pairs, key=lambda pair: -weights[pair[0]][pair[1]])[:INPUTS_PER_NODE]
+        nodes.append(tuple(Edge(name, EDGES[index].input) for index, name in sorted(best, key=pairs.index)))
+    return CellSpec(tuple(nodes), CONCAT)
+
+
+def refine(
+    weights: EdgeWeights, max_skips: int | None, exact: bool, refinement: Refinement, rule: Rule = "darts"
+) -> CellSpec:
     """Architecture refinement (section 4.3.2): restrict the skip-connects of a cell to ``max_skips``.
 
     Setting a skip-connect's weight to 0 changes which inputs are strongest and may bring in new skip-connects, hence
     the repetition. It ends: every round takes a weight away.
     """
-    cell = strongest_cell(weights)
+    if exact and rule == "gdas":
+        raise NaswildError("exact_skips: two operations of one input cannot both become skip-connects; use max_skips")
+    cell = strongest_cell(weights, rule)
     if max_skips is None:
         return cell
     weights = [dict(edge) for edge in weights]
@@ -157,13 +188,18 @@ def refine(weights: EdgeWeights, max_skips: int | None, exact: bool, refinement:
             )
         for index in surplus:
             weights[index]["skip_connect"] = 0.0
-        cell = strongest_cell(weights)
+        cell = strongest_cell(weights, rule)
     return _add_skips(cell, weights, max_skips) if exact else cell
 
 
 def _edges_with_skip(cell: CellSpec) -> list[int]:
-    operations = _by_connection(cell)
-    return [index for index, edge in enumerate(EDGES) if operations.get(edge) == "skip_connect"]
+    skips = {
+        Connection(edge.input, node)
+        for node, edges in zip(CONCAT, cell.nodes)
+        for edge in edges
+        if edge.operation == "skip_connect"
+    }
+    return [index for index, edge in enumerate(EDGES) if edge in skips]
 
 
 def _by_connection(cell: CellSpec) -> dict[Connection, str]:

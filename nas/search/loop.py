@@ -57,8 +57,11 @@ def _record(steps: Steps, data: SearchData, searching: bool) -> EpochRecord:
     """The trajectory's entry for the epoch that just ended."""
     stage = steps.stage
     recipe, alphas = stage.recipe, stage.architecture.values()
-    free = derive(stage.operations, alphas, edge_weights=stage.architecture.edge_values())
+    edges = stage.architecture.edge_values()
+    free = derive(stage.operations, alphas, edge_weights=edges, rule=steps.rules.derivation)
     validate = stage.epoch >= recipe.epochs - recipe.validate_last
+    sampled = steps.rules.sampling != "softmax"
+    mixture = stage.architecture.strongest() if sampled else stage.architecture()
     return EpochRecord(
         epoch=stage.epoch,
         alphas=alphas,
@@ -66,7 +69,8 @@ def _record(steps: Steps, data: SearchData, searching: bool) -> EpochRecord:
         skips=free.normal.skips,
         dropout=stage.dropout,
         learning_rate=recipe.learning_rate(stage.epoch),
-        validation_accuracy=accuracy(stage, data.validation(), steps.team) if validate else None,
+        validation_accuracy=accuracy(stage, mixture, data.validation(), steps.team) if validate else None,
+        validation_of="strongest" if sampled else "mixture",
         alpha_gradients=stage.alpha_gradients() if searching else None,
         **stage.means(),
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.search.routing import SKIP, Members
+from nas.search.routing import POOLING, SEPARABLE, SKIP, Members
 from nas.search.stacks import ReduceStack, ScaledNorm, SeparableStack, SkipDropout
 
 KERNEL = {"sep_conv_3x3": 3, "sep_conv_5x5": 5, "dil_conv_3x3": 3, "dil_conv_5x5": 5}
@@ -18,6 +19,17 @@ KERNEL = {"sep_conv_3x3": 3, "sep_conv_5x5": 5, "dil_conv_3x3": 3, "dil_conv_5x5
 Weights = Mapping[str, Tensor]
 # Depthwise kernels of the stacks ("sep", "dil") for each layer; None: the compiled code reads the parameters.
 Kernels = Mapping[str, Sequence[Tensor]]
+
+
+class Chosen(NamedTuple):
+    """One operation for each of a cell's 14 edges, by name; ``scales`` (14,), or None where all are 1.
+
+    ``compiled``: compiled code computes the separable convolutions.
+    """
+
+    names: Sequence[str]
+    scales: Tensor | None
+    compiled: bool
 
 
 class MixedEdges(nn.Module):
@@ -64,6 +76,46 @@ class MixedEdges(nn.Module):
         if "shared" in self.members.kinds:
             self._share(states, joined, weights["shared"], terms)
         return terms
+
+    def single(self, states: Sequence[Tensor], chosen: Chosen) -> list[list[Tensor]]:
+        """The same where each edge has one operation, which alone is computed; "none" gives no term."""
+        pooled: dict[tuple[str, int], Tensor] = {}  # the same for all edges out of a state
+        terms: list[list[Tensor]] = []
+        for local, (edge, source) in enumerate(zip(self.members.edges, self.members.source)):
+            name = chosen.names[edge]
+            scale = None if chosen.scales is None else chosen.scales[edge]
+            if name in POOLING and (name, source) not in pooled:
+                pooled[name, source] = self._pooled(name, states[source], source)
+            if name == "none":
+                terms.append([])
+            elif name in POOLING:
+                terms.append([_scaled(pooled[name, source], scale)])
+            else:
+                terms.append([self._operation(name, states[source], local, scale, chosen.compiled)])
+        return terms
+
+    def _operation(self, name: str, state: Tensor, local: int, scale: Tensor | None, compiled: bool) -> Tensor:
+        """A convolution or a skip-connect on the edge ``local``."""
+        by_channel = None if scale is None else scale.expand(self.channels).contiguous()
+        if name in KERNEL:
+            kind = "sep" if name in SEPARABLE else "dil"
+            stack = self.stacks[kind]
+            assert isinstance(stack, SeparableStack)
+            return stack.single(state, self.members.blocks(kind).index((local, name)), by_channel, compiled)
+        if self.stride == 1:
+            return _scaled(state if self.dropout is None else self.dropout(state), scale)
+        source = self.members.source[local]
+        reduction = self.reductions[str(source)]
+        assert isinstance(reduction, ReduceStack)
+        group = self.members.by_source(SKIP)[source].index(local)
+        out = reduction.single(functional.relu(state), group, by_channel)
+        return out if self.dropout is None else self.dropout(out)
+
+    def _pooled(self, name: str, state: Tensor, source: int) -> Tensor:
+        norm = self.norms[name]
+        assert isinstance(norm, ScaledNorm)
+        channels = slice(source * self.channels, (source + 1) * self.channels)
+        return norm.normalise(self._pool(name, state), channels, None)
 
     def kernels(self, joined: Mapping[SeparableStack, list[Tensor]]) -> Kernels:
         """Those of this module's stacks, by kind."""
@@ -118,6 +170,10 @@ class MixedEdges(nn.Module):
         if name == "max_pool_3x3":
             return functional.max_pool2d(x, 3, self.stride, padding=1)
         return functional.avg_pool2d(x, 3, self.stride, padding=1, count_include_pad=False)
+
+
+def _scaled(x: Tensor, scale: Tensor | None) -> Tensor:
+    return x if scale is None else x * scale
 
 
 def _join(states: Sequence[Tensor]) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, InstanceOf, PlainSerializer
 
@@ -24,7 +24,8 @@ class EpochRecord(BaseModel):
     ``top_operations`` counts, per cell, how many of the 14 edges each operation leads; ``skips`` is the number of
     skip-connects of the unrestricted normal cell that the epoch's alphas stand for. ``alpha_gradients`` is the mean
     absolute gradient of the alphas of each operation, over edges, both cells and the epoch's steps: how hard
-    skip-connects are pulled compared to convolutions.
+    skip-connects are pulled compared to convolutions. ``validation_accuracy`` is that of the softmax mixture, or of the
+    strongest operation of every edge, alone, for methods that sample: see ``validation_of``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +41,7 @@ class EpochRecord(BaseModel):
     alphas_loss: float | None = None
     alphas_accuracy: float | None = None
     validation_accuracy: float | None = None
+    validation_of: Literal["mixture", "strongest"] = "mixture"
     alpha_gradients: dict[str, float] | None = None
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from nas.search.capture import choose_capturer
 from nas.search.data import SearchData
-from nas.search.derivation import alternatives, derive, prune
+from nas.search.derivation import Refinement, Rule, alternatives, derive, prune
 from nas.search.journal import Journal
 from nas.search.loop import search_stage
 from nas.search.outcome import SearchOutcome, StageOutcome, count_survivors, leading_operations
@@ -46,23 +46,25 @@ def run_stage(task: SearchTask, rules: Rules, stage: Stage, data: SearchData, jo
     capturer = choose_capturer(task.team.device, task.execution.capture, _obstacle(task, rules))
     steps = Steps(stage, rules, task.team, capturer)
     search_stage(steps, data, partial(journal.keep, stage), task.report)
-    journal.finish(_stage_outcome(stage, journal.done, task.team))
+    journal.finish(_stage_outcome(stage, rules, journal.done, task.team))
 
 
 def _obstacle(task: SearchTask, rules: Rules) -> str | None:
     """What keeps the steps from being captured on a GPU."""
     if rules.second_order:
         return f"{task.method} moves the weights between its passes"
+    if rules.sampling == "gumbel_hard":
+        return f"{task.method} computes other operations in each step"
     if task.recipe.checkpointing:
         return "checkpointing saves and restores random generators, which a graph cannot hold"
     return None
 
 
-def _stage_outcome(stage: Stage, done: list[StageOutcome], team: Team) -> StageOutcome:
+def _stage_outcome(stage: Stage, rules: Rules, done: list[StageOutcome], team: Team) -> StageOutcome:
     """What the stage found and cost; time is that of the team's first process, memory that of its largest."""
     recipe, alphas, edges = stage.recipe, stage.architecture.values(), stage.architecture.edge_values()
     leading = leading_operations(stage.operations, alphas)
-    genotype = derive(stage.operations, alphas, recipe.max_skips, recipe.exact_skips, recipe.refinement, edges)
+    by: tuple[Refinement, dict[str, list[float]] | None, Rule] = (recipe.refinement, edges, rules.derivation)
     return StageOutcome(
         stage=stage.index,
         cells=recipe.cells[stage.index],
@@ -70,8 +72,8 @@ def _stage_outcome(stage: Stage, done: list[StageOutcome], team: Team) -> StageO
         operations={cell: tuple(map(tuple, sets)) for cell, sets in stage.operations.items()},
         alphas=alphas,
         edge_weights=edges,
-        genotype=genotype,
-        alternatives=alternatives(stage.operations, alphas, recipe.refinement, edges),
+        genotype=derive(stage.operations, alphas, recipe.max_skips, recipe.exact_skips, *by),
+        alternatives=alternatives(stage.operations, alphas, *by),
         survivors=count_survivors(done[-1], leading) if done else None,
         trajectory=stage.trajectory,
         seconds=team.share(stage.meter.seconds),

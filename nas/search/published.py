@@ -31,10 +31,12 @@ _PCDARTS = SearchRecipe(
     | {"epochs": 50, "warmup_epochs": 15, "batch_size": 256, "weights_lr": 0.1, "alphas_lr": 6e-4}
     | {"partial": 4, "edge_normalisation": True}
 )
-# SNAS: 150 epochs. The paper does not print its temperatures; those here are the README's of its authors' code.
-_SNAS = SearchRecipe(**_ONE_STAGE, epochs=150, temperature=(1.0, 0.03))
-# GDAS: 250 epochs, temperature 10 to 0.1.
-_GDAS = SearchRecipe(**_ONE_STAGE, epochs=250, temperature=(10.0, 0.1))
+# SNAS: 150 epochs. The paper prints neither temperatures nor the strength of its constraint: the README of its authors'
+# code has these (temperature 1 to 0.03, strength 1e-2, which is "moderate" here).
+_SNAS = SearchRecipe(**_ONE_STAGE, epochs=150, temperature=(1.0, 0.03), resources="moderate")
+# GDAS: 6 cells (two normal, then a reduction cell and a normal one, twice), temperature 10 to 0.1, rate down to 0.001;
+# 250 epochs are those of its authors' code.
+_GDAS = SearchRecipe(**_ONE_STAGE | {"cells": (6,), "epochs": 250, "weights_lr_end": 1e-3, "temperature": (10.0, 0.1)})
 
 _BUILT_IN = {
     "pdarts": SearchRecipe(),
@@ -98,3 +100,7 @@ def _problems(method: str, recipe: SearchRecipe) -> Iterator[str]:
         yield f"passes all channels through the operations; partial is {recipe.partial} here, which is PC-DARTS"
     if method != "pcdarts" and recipe.edge_normalisation:
         yield "gives edges no weights of their own; edge_normalisation is true here, which is PC-DARTS"
+    if method != "snas" and recipe.resources != "free":
+        yield f"does not count the cost of an architecture; resources is {recipe.resources} here, which is SNAS"
+    if method == "gdas" and recipe.exact_skips:
+        yield "takes two operations of one input where they are best; exact_skips asks for others in their place"

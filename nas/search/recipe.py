@@ -52,6 +52,7 @@ class SearchRecipe(BaseModel):
 
     # Network weights: SGD, cosine to zero within a stage (not printed; DARTS' values, which the official code has).
     weights_lr: Annotated[float, Field(gt=0.0)] = 0.025
+    weights_lr_end: Annotated[float, Field(ge=0.0)] = 0.0
     weights_momentum: Rate = 0.9
     weights_decay: Annotated[float, Field(ge=0.0)] = 3e-4
     weights_clip: Annotated[float, Field(gt=0.0)] | None = 5.0
@@ -75,14 +76,17 @@ class SearchRecipe(BaseModel):
     # Off in the search (5.2.4): cutout. The rest is CIFAR's usual.
     augmentation: Augmentation = Augmentation(cutout=0)
 
-    # Accuracy on the architecture half in evaluation mode, in the last so many epochs of a stage (official code: 5).
-    validate_last: Annotated[int, Field(ge=0)] = 5
+    # Accuracy on the architecture half in evaluation mode, in the last so many epochs of a stage. The official code
+    # validates while fewer than five epochs are left, which are the last four.
+    validate_last: Annotated[int, Field(ge=0)] = 4
 
     # PC-DARTS: one of `partial` channels passes the operations; edges carry weights of their own.
     partial: Positive = 1
     edge_normalisation: bool = False
     # SNAS and GDAS: temperature of the Gumbel softmax, first and last epoch of a stage (linear between them).
     temperature: tuple[Annotated[float, Field(gt=0.0)], Annotated[float, Field(gt=0.0)]] = (10.0, 0.1)
+    # SNAS: how strongly the expected cost of the architecture is held down (:mod:`nas.search.resources`).
+    resources: Literal["free", "mild", "moderate", "aggressive"] = "free"
 
     # Multiply-adds that the ImageNet network of the cell may have (mobile setting: 600 million); None: not checked.
     max_macs: Positive | None = None
@@ -132,8 +136,9 @@ class SearchRecipe(BaseModel):
         return initial * exp(-0.2 * (epoch - self.warmup_epochs))
 
     def learning_rate(self, epoch: int) -> float:
-        """Learning rate of the network weights in ``epoch``: cosine from ``weights_lr`` towards zero."""
-        return 0.5 * self.weights_lr * (1.0 + cos(pi * epoch / self.epochs))
+        """Learning rate of the network weights in ``epoch``: cosine from ``weights_lr`` towards ``weights_lr_end``."""
+        fall = self.weights_lr - self.weights_lr_end
+        return self.weights_lr_end + 0.5 * fall * (1.0 + cos(pi * epoch / self.epochs))
 
     def gumbel_temperature(self, epoch: int) -> float:
         """Temperature of the Gumbel softmax in ``epoch``, linear from the first value to the last."""

@@ -14,9 +14,9 @@ from nas.search.task import SearchTask
 
 def search_snas(task: SearchTask) -> SearchOutcome:
     """Soft samples, one level: every batch of the weights' half teaches the architecture too."""
-    return progressive_search(task, Rules(sampling="gumbel", joint=True))
+    return progressive_search(task, Rules(sampling="gumbel", joint=True, derivation="snas"))
 
 
 def search_gdas(task: SearchTask) -> SearchOutcome:
     """Hard samples with straight-through gradients, two levels."""
-    return progressive_search(task, Rules(sampling="gumbel_hard"))
+    return progressive_search(task, Rules(sampling="gumbel_hard", derivation="gdas"))

@@ -9,6 +9,7 @@ costs nothing, and the gradient of that scale is the gradient of the mixing weig
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,11 @@ class ScaledNorm(nn.BatchNorm2d):
         super().__init__(channels, affine=False)
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        mean, variance = self.running_mean, self.running_var
+        return self.normalise(x, slice(None), scale)
+
+    def normalise(self, x: Tensor, channels: slice, scale: Tensor | None) -> Tensor:
+        """``x`` holds those ``channels`` alone; ``scale`` is one number for each of them."""
+        mean, variance = self.get_buffer("running_mean")[channels], self.get_buffer("running_var")[channels]
         return functional.batch_norm(x, mean, variance, scale, None, self.training, self.momentum or 0.0, self.eps)
 
 
@@ -106,18 +111,53 @@ class SeparableStack(nn.Module):
         widths = [number * self.channels for _, _, number in pieces]
         pointwise = [weight.split(widths) for weight in self.pointwise]
         kernels = [self._split_kernels(layer, pieces) for layer in range(len(self.strides))]
-        norm = self.norms[0]
-        assert isinstance(norm, ScaledNorm)
-        rules = Norm(norm.training, norm.eps, norm.momentum or 0.0)
         outputs, first = [], 0
         for number, (width, weights) in enumerate(zip(widths, scale.split(widths))):
             links = [
                 Link([kernels[layer][number]], pointwise[layer][number], Geometry(stride, self.dilation), running)
                 for layer, (stride, running) in enumerate(zip(self.strides, self._statistics(first, width)))
             ]
-            outputs.append(chain(states[pieces[number][1]], links, weights, rules))
+            outputs.append(chain(states[pieces[number][1]], links, weights, self._norm))
             first += width
         return outputs
+
+    def single(self, state: Tensor, block: int, scale: Tensor | None, compiled: bool) -> Tensor:
+        """Only the operation of one ``block`` of channels, on ``state`` (N, C, H, W) before the ReLU."""
+        number, first = self._place(block)
+        own, wide = slice(first, first + self.channels), slice(block * self.channels, (block + 1) * self.channels)
+        weights = [
+            (next(islice(kernels.parameters(), number, None))[own], pointwise[wide])
+            for kernels, pointwise in zip(self.depthwise, self.pointwise)
+        ]
+        if compiled:
+            running = self._statistics(wide.start, self.channels)
+            links = [
+                Link([depthwise], pointwise, Geometry(stride, self.dilation), moving)
+                for (depthwise, pointwise), stride, moving in zip(weights, self.strides, running)
+            ]
+            ones = state.new_ones(self.channels) if scale is None else scale
+            return chain(state, links, ones, self._norm)
+        x, last = state, self.norms[-1]
+        for (depthwise, pointwise), stride, norm in zip(weights, self.strides, self.norms):
+            x = depthwise_convolution(functional.relu(x), depthwise, stride, self.dilation)
+            x = functional.conv2d(x, pointwise)
+            assert isinstance(norm, ScaledNorm)
+            x = norm.normalise(x, wide, scale if norm is last else None)
+        return x
+
+    def _place(self, block: int) -> tuple[int, int]:
+        """Which size of kernel a block has, and its first row among the kernels of that size."""
+        for number, count in enumerate(self.counts):
+            if block < sum(count):
+                return number, block * self.channels
+            block -= sum(count)
+        raise IndexError(block)
+
+    @property
+    def _norm(self) -> Norm:
+        norm = self.norms[0]
+        assert isinstance(norm, ScaledNorm)
+        return Norm(norm.training, norm.eps, norm.momentum or 0.0)
 
     def _statistics(self, first: int, width: int) -> list[tuple[Tensor, Tensor]]:
         """Running mean and variance of ``width`` channels from ``first`` on, for each layer."""
@@ -169,6 +209,16 @@ class ReduceStack(nn.Module):
         else:
             joined = torch.cat([even, odd], dim=1)
         return self.norm(joined, scale)
+
+    def single(self, x: Tensor, group: int, scale: Tensor | None) -> Tensor:
+        """Only the skip-connect of one ``group``."""
+        halves = [conv.weight.shape[0] // self.groups for conv in (self.even, self.odd)]
+        outputs = [
+            functional.conv2d(pixels, conv.weight[group * half : (group + 1) * half])
+            for pixels, conv, half in zip(alternate_pixels(x), (self.even, self.odd), halves)
+        ]
+        channels = sum(halves)
+        return self.norm.normalise(torch.cat(outputs, dim=1), slice(group * channels, (group + 1) * channels), scale)
 
 
 class Squeeze(nn.Module):

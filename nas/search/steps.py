@@ -19,7 +19,9 @@ from nas.images import IGNORED
 from nas.loading import Batch
 from nas.search.architecture import Mixture, Sampling
 from nas.search.capture import CapturedStep, Capturer, Computed, Inputs
+from nas.search.derivation import Rule
 from nas.search.parts import over_parts
+from nas.search.resources import STRENGTHS, ExpectedCost
 from nas.search.stage import Stage
 from nas.search.team import Team
 
@@ -34,12 +36,13 @@ class Rules:
 
     ``sampling``: the mixture is the softmax (DARTS) or a Gumbel sample of it (SNAS, GDAS). ``second_order``: the
     architecture's gradient looks one weight step ahead. ``joint``: both sets of weights learn from the same batch, in
-    one backward pass, instead of from two halves of the data (SNAS).
+    one backward pass, instead of from two halves of the data (SNAS). ``derivation``: which cell the alphas stand for.
     """
 
     sampling: Sampling = "softmax"
     second_order: bool = False
     joint: bool = False
+    derivation: Rule = "darts"
 
 
 class Steps:
@@ -62,6 +65,7 @@ class Steps:
         }
         self.statistics = running_statistics(stage.supernet)
         self._captured: dict[Kind, CapturedStep] = {}
+        self._cost: ExpectedCost | None = None  # known with the first batch, whose size it depends on
 
     def weights(self, batches: Sequence[Batch]) -> None:
         """One SGD step on the network weights; the mixture is a constant."""
@@ -151,8 +155,21 @@ class Steps:
             mixture = self.mixture(inputs)
         with _frozen(self.stage.supernet, kind == "alphas"):
             loss, figures = self.loss(inputs, mixture)
+            if kind != "weights":
+                loss = loss + self._constraint(inputs)
             self.stage.scaler.scale(loss).backward()
         return Computed(figures, [_gradient(parameter) for parameter in parameters])
+
+    def _constraint(self, inputs: Inputs) -> Tensor | float:
+        """One part's share of what the recipe's ``resources`` add to the loss."""
+        strength = STRENGTHS[self.stage.recipe.resources]
+        if strength == 0.0:
+            return 0.0
+        alphas = dict(self.stage.architecture.alphas.items())
+        if self._cost is None:
+            height, width = inputs.images.shape[2:]
+            self._cost = ExpectedCost(self.stage.supernet, height, width, like=alphas["normal"])
+        return self._cost.penalty(alphas) * (strength / self.team.parts)
 
     def _update(self, *kinds: Literal["weights", "alphas"]) -> None:
         """Steps of the optimisers of ``kinds``, whose gradients come from one backward pass."""

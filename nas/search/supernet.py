@@ -7,20 +7,20 @@ is followed by one. The network computes in channels_last.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas.native.choice import choose
+from nas.native.choice import Choice, choose
 from nas.recompute import recompute
 from nas.search.architecture import Mixture
 from nas.search.kernels import SharedKernels
-from nas.search.mixed import Kernels, MixedEdges, Weights
+from nas.search.mixed import Chosen, Kernels, MixedEdges, Weights
 from nas.search.recipe import SearchRecipe
 from nas.search.routing import SOURCES, Routing, members_of
-from nas.search.space import CONCAT, EDGES, OperationSets, edges_out_of
+from nas.search.space import CONCAT, EDGES, OperationSets, edges_into, edges_out_of
 from nas.search.stacks import ReduceStack, SeparableStack, SkipDropout, Squeeze
 
 log = logging.getLogger(__name__)
@@ -59,18 +59,20 @@ class SearchCell(nn.Module):
         self,
         previous: Tensor,
         current: Tensor,
-        weights: Sequence[Weights],
+        weights: Sequence[Weights] | Chosen,
         edges: Tensor | None = None,
         kernels: Sequence[Kernels] | None = None,
     ) -> Tensor:
         """``previous`` and ``current``, both after the ReLU, are (N, C, H, W); returns the cell before its ReLU.
 
-        ``weights`` and ``kernels`` (None where compiled code computes the stacks) are those of each of ``SOURCES``;
-        ``edges`` (14,) weights the channels that bypass the operations.
+        ``weights`` and ``kernels`` (None where compiled code computes the stacks) are those of each of ``SOURCES``, or
+        the one operation of each edge; ``edges`` (14,) weights the channels that bypass the operations.
         """
         incoming: list[list[Tensor]] = [[] for _ in range(CONCAT[-1] + 1)]
         bypassing: list[list[Tensor]] = [[] for _ in incoming]
         states = [self.preprocess0(previous), self.preprocess1(current)]
+        if isinstance(weights, Chosen):
+            self._fill_empty(incoming, states[0], weights)
         for number, (sources, mixed) in enumerate(zip(SOURCES, self.edge_groups())):
             if sources[0] >= CONCAT[0]:
                 states.append(self._node(incoming[sources[0]], bypassing[sources[0]], kernels is None))
@@ -78,8 +80,11 @@ class SearchCell(nn.Module):
             if self.partial > 1:
                 for state in sources:
                     self._bypass(states[state][:, self.width :], state, mixed.stride, edges, bypassing)
-            own = None if kernels is None else kernels[number]
-            for edge, terms in zip(mixed.members.edges, mixed(inputs, weights[number], own)):
+            if isinstance(weights, Chosen):
+                found = mixed.single(inputs, weights)
+            else:
+                found = mixed(inputs, weights[number], None if kernels is None else kernels[number])
+            for edge, terms in zip(mixed.members.edges, found):
                 incoming[EDGES[edge].node] += terms
         states.append(self._node(incoming[-1], bypassing[-1], kernels is None))
         return torch.cat(states[CONCAT[0] :], dim=1)
@@ -87,6 +92,14 @@ class SearchCell(nn.Module):
     def edge_groups(self) -> list[MixedEdges]:
         """The mixed edges out of each of ``SOURCES``."""
         return [mixed for mixed in self.mixed if isinstance(mixed, MixedEdges)]
+
+    def _fill_empty(self, incoming: list[list[Tensor]], state: Tensor, chosen: Chosen) -> None:
+        """Give zeros to the nodes that only edges with "none" lead to, connected to the weights like other terms."""
+        for node in CONCAT:
+            if all(chosen.names[edge] == "none" for edge in edges_into(node)):
+                height, width = (-(-side // (2 if self.reduction else 1)) for side in state.shape[2:])
+                zeros = state.new_zeros(state.shape[0], self.width, height, width)
+                incoming[node].append(zeros if chosen.scales is None else zeros + 0.0 * chosen.scales.sum())
 
     def _bypass(
         self, around: Tensor, state: int, stride: int, weights: Tensor | None, bypassing: list[list[Tensor]]
@@ -133,7 +146,7 @@ class Supernet(nn.Module):
         self, operations: OperationSets, channels: int, cells: int, num_classes: int, recipe: SearchRecipe
     ) -> None:
         super().__init__()
-        self.checkpointing = recipe.checkpointing
+        self.checkpointing, self.operations = recipe.checkpointing, operations
         self.runs_on: str | None = None  # what computed the separable convolutions last, in words
         self.stem, width = _build_stem(recipe.stem, channels)
         reductions = {cells // 3, 2 * cells // 3}
@@ -165,13 +178,11 @@ class Supernet(nn.Module):
     def forward(self, images: Tensor, mixture: Mixture) -> Tensor:
         """``images`` (N, 3, H, W), normalised -> logits (N, classes)."""
         images = images.contiguous(memory_format=torch.channels_last)
-        weights = {
-            name: routing.split(mixture.weights[name.split("_")[0]], self.get_buffer(f"{name}_index"))
-            for name, routing in self.routing.items()
-        }
         # Every cell begins with a ReLU of its inputs, and each output is read by two cells: it is done once, in place.
         previous = current = functional.relu(self.stem(images), inplace=True)
-        for cell, kernels in zip(self._cells(), self._kernels(current)):
+        weights = self._weights(mixture, current)
+        joined = [None] * len(self.cells) if mixture.chosen else self._kernels(current)
+        for cell, kernels in zip(self._cells(), joined):
             edges = None if mixture.edges is None else mixture.edges["reduce" if cell.reduction else "normal"]
             inputs = (previous, current, weights[cell.routing], edges, kernels)
             again = self.checkpointing and torch.is_grad_enabled()
@@ -180,20 +191,53 @@ class Supernet(nn.Module):
                 current = functional.relu(current, inplace=True)
         return self.classifier(current.mean(dim=(2, 3)))
 
-    def _kernels(self, x: Tensor) -> list[list[Kernels] | None]:
+    def _weights(self, mixture: Mixture, x: Tensor) -> Mapping[str, Sequence[Weights] | Chosen]:
+        """The mixing weights of each kind of cell: sorted by source, or the one operation of each edge."""
+        kinds = {name: name.split("_")[0] for name in self.routing}
+        if mixture.chosen is None:
+            return {
+                name: routing.split(mixture.weights[kinds[name]], self.get_buffer(f"{name}_index"))
+                for name, routing in self.routing.items()
+            }
+        alone = "PyTorch (operations are computed one by one)" if x.device.type != "cpu" else None
+        compiled = self._choose(x, alone).compiled
+        return {name: self._chosen(mixture, kind, compiled) for name, kind in kinds.items()}
+
+    def _chosen(self, mixture: Mixture, kind: str, compiled: bool) -> Chosen:
+        """Scales that are 1 and take no gradient are left out."""
+        assert mixture.chosen is not None
+        columns, weights = mixture.chosen[kind], mixture.weights[kind]
+        names = [names[column] for names, column in zip(self.operations[kind], columns)]
+        if mixture.edges is None and not weights.requires_grad:
+            return Chosen(names, None, compiled)
+        places = torch.tensor(columns, device=weights.device)[:, None]
+        return Chosen(names, weights.gather(1, places).squeeze(1), compiled)
+
+    def _kernels(self, x: Tensor) -> Sequence[list[Kernels] | None]:
         """Each cell's kernels by source and kind of stack; None where compiled code computes the stacks."""
-        stacks = self._stacks()
-        choice = choose(x, [weight for stack in stacks for weight in stack.pointwise])
-        if choice.words != self.runs_on:
-            self.runs_on = choice.words
-            log.info("separable convolutions run on %s", choice.words)
-        if choice.compiled:
+        if self._choose(x).compiled:
             return [None for _ in self.cells]
-        joined = dict(zip(stacks, self.shared_kernels()))
+        joined = dict(zip(self._stacks(), self.shared_kernels()))
         return [[mixed.kernels(joined) for mixed in cell.edge_groups()] for cell in self._cells()]
+
+    def _choose(self, x: Tensor, words: str | None = None) -> Choice:
+        """What computes the separable convolutions; a change is in the log. ``words`` say it better."""
+        choice = choose(x, [weight for stack in self._stacks() for weight in stack.pointwise])
+        words = words or choice.words
+        if words != self.runs_on:
+            self.runs_on = words
+            log.info("separable convolutions run on %s", words)
+        return choice
 
     def _cells(self) -> list[SearchCell]:
         return [cell for cell in self.cells if isinstance(cell, SearchCell)]
+
+    def after_stem(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of what the stem makes of images of that size."""
+        for layer in self.stem.modules():
+            if isinstance(layer, nn.Conv2d):
+                height, width = (-(-side // layer.stride[0]) for side in (height, width))
+        return height, width
 
     def set_skip_dropout(self, rate: float) -> None:
         """Rate of the dropout after skip-connects, for every cell."""

@@ -81,7 +81,7 @@ def finished(proxy, rules, capturer, team=Team(CPU), recipe=RECIPE):  # noqa: B0
 
 @pytest.mark.parametrize(
     ("rules", "accumulate"),
-    [(Rules(), 2), (Rules(sampling="gumbel_hard"), 1), (Rules(sampling="gumbel", joint=True), 1)],
+    [(Rules(), 2), (Rules(sampling="gumbel"), 1), (Rules(sampling="gumbel", joint=True), 1)],
 )
 def test_captured_steps_equal_the_others(proxy, rules, accumulate):
     team = Team(CPU, accumulate=accumulate)
@@ -116,7 +116,7 @@ def test_steps_are_captured_again_when_the_dropout_changes():
 
 def test_steps_are_captured_again_when_the_temperature_changes_and_is_used():
     changes = {"skip_dropout": (0.0,), "temperature": (2.0, 1.0)}
-    assert captures(Rules(sampling="gumbel_hard"), **changes) == 3 + 2
+    assert captures(Rules(sampling="gumbel"), **changes) == 3 + 2
     assert captures(Rules(), **changes) == 1 + 1
 
 

@@ -51,7 +51,7 @@ def finished(proxy, rules, device, capturer):
     return stage
 
 
-@pytest.mark.parametrize("rules", [Rules(), Rules(sampling="gumbel_hard"), Rules(sampling="gumbel", joint=True)])
+@pytest.mark.parametrize("rules", [Rules(), Rules(sampling="gumbel"), Rules(sampling="gumbel", joint=True)])
 def test_captured_steps_equal_the_others(proxy, rules):
     device = torch.device("cuda")
     plain = finished(proxy, rules, device, None)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from benchmarks.planner import make_plan
-from benchmarks.protocol import protocol_names
 from benchmarks.suite import Suite
 from benchmarks.yamlfile import Document, validate
 from nas.errors import NaswildError
@@ -17,8 +16,8 @@ from nas.search import methods as registry
 # What is one of its papers' own settings, and no other method's.
 DEFINING = {
     "pcdarts": {"partial": 4, "edge_normalisation": True},
-    "snas": {"temperature": (1.0, 0.03)},
-    "gdas": {"temperature": (10.0, 0.1)},
+    "snas": {"temperature": (1.0, 0.03), "resources": "moderate"},
+    "gdas": {"temperature": (10.0, 0.1), "weights_lr_end": 1e-3},
 }
 ONE_STAGE = [name for name in method_names() if name not in ("pdarts", "random")]
 SHORT = {"epochs": 1, "warmup_epochs": 0, "images": 128}
@@ -45,8 +44,8 @@ def test_a_protocol_lies_over_the_methods_own_recipe(method, tmp_path):
 
 
 def test_a_protocol_of_another_method_has_another_hash(tmp_path):
-    hashes = {planned(method, "search-mini-darts", tmp_path).protocol.hash for method in ("darts", "pcdarts", "snas")}
-    assert len(hashes) == 3
+    hashes = {planned(method, "search-mini-darts", tmp_path).protocol.hash for method in ("darts", *DEFINING)}
+    assert len(hashes) == 4
 
 
 def test_no_two_methods_give_equal_alphas(tmp_path):
@@ -82,6 +81,8 @@ def test_python_needs_only_what_differs(method, tmp_path):
         ("pcdarts", {"edge_normalisation": False}, "edge_normalisation is false"),
         ("darts", {"partial": 4}, "which is PC-DARTS"),
         ("gdas", {"edge_normalisation": True}, "which is PC-DARTS"),
+        ("darts", {"resources": "mild"}, "which is SNAS"),
+        ("gdas", {"exact_skips": True}, "two operations of one input"),
         ("snas", {"cells": (3, 3), "operations": (8, 3), "channels": (4, 4), "skip_dropout": (0.0, 0.0)}, "one stage"),
         ("pdarts", {"cells": (8,), "operations": (8,), "channels": (4,), "skip_dropout": (0.0,)}, "several stages"),
     ],
@@ -100,6 +101,6 @@ def test_a_recipe_that_makes_a_method_another_is_refused(method, changes, words,
         planned(method, protocol, tmp_path)
 
 
-@pytest.mark.parametrize("method", DEFINING.keys() & {name.rpartition("-")[2] for name in protocol_names("search")})
+@pytest.mark.parametrize("method", DEFINING)
 def test_the_shipped_protocol_of_a_method_is_its_published_recipe(method, tmp_path):
     assert planned(method, f"search-cifar10-{method}", tmp_path).protocol.recipe == default_recipe(method)

@@ -35,8 +35,8 @@ RECIPE = SearchRecipe(
 METHODS = {
     "first order": Rules(),
     "second order": Rules(second_order=True),
-    "sampled": Rules(sampling="gumbel_hard"),
-    "joint": Rules(sampling="gumbel", joint=True),
+    "sampled": Rules(sampling="gumbel_hard", derivation="gdas"),
+    "joint": Rules(sampling="gumbel", joint=True, derivation="snas"),
 }
 EVERY_STEP = SearchExecution(accelerator="cpu", checkpoint_seconds=0)
 
