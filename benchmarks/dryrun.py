@@ -16,6 +16,7 @@ from benchmarks.preflight import find_missing
 from benchmarks.protocol import GpuMemory
 from benchmarks.schedule import Schedule
 from benchmarks.store import Result
+from benchmarks.tasks.cards import fit
 from benchmarks.worker import RunContext
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ def show_plan(plan: Plan, options: Options, console: Console) -> None:
     pending = [job for job in plan.jobs if job.key not in done]
     known = memory.measured(done.values())
     needs = {job.key: memory.needed(job, known) for job in pending if memory.uses_card(job)}
-    table = Table("job", "state", "expected", "GPU memory", box=None, header_style="bold")
+    table = Table("job", "state", "expected", "processes", "GPU memory", box=None, header_style="bold")
     for job in plan.jobs:
         if job.key in done:
-            table.add_row(escape(job.title), "[green]done[/]", _numbers(done[job.key]))
+            table.add_row(escape(job.title), "[green]done[/]", _numbers(done[job.key]), str(job.processes))
         else:
             state = f"[red]failed: {escape(failures[job.key].message)}[/]" if job.key in failures else _state(plan, job)
-            table.add_row(escape(job.title), state, duration(schedule.seconds(job)), _memory(job, needs))
+            expected = duration(schedule.seconds(job))
+            table.add_row(escape(job.title), state, expected, str(job.processes), _memory(job, needs))
     console.print(table)
     context = RunContext(plan.suite.name, plan.run_dir, plan.suite.imports)
     engine = open_engine(options.engine, context, options.slots)
@@ -49,7 +51,9 @@ def show_plan(plan: Plan, options: Options, console: Console) -> None:
         expected = f"about {duration(schedule.remaining(engine.slots))} with {engine.slots} at once"
         console.print(f"\n{len(pending)} of {len(plan.jobs)} jobs to run, {expected}", highlight=False)
         if pending:
-            _show_memory(pending, needs, engine.call(memory.cards), console)
+            cards = engine.call(memory.cards)
+            _show_processes(pending, len(cards), console)
+            _show_memory(pending, needs, cards, console)
             _show_missing(pending, context, engine, console)
     finally:
         engine.close()
@@ -70,6 +74,14 @@ def _memory(job: Job, needs: Mapping[str, GpuMemory | None]) -> str:
     need = needs[job.key]
     each = " a card" if job.processes > 1 else ""
     return f"{need.gb:.1f} GB{each}" if need is not None else "unknown"
+
+
+def _show_processes(pending: Sequence[Job], cards: int, console: Console) -> None:
+    """What becomes of jobs that ask for more processes than there are cards."""
+    for wanted in sorted({job.processes for job in pending}):
+        if (here := fit(wanted, cards)) < wanted:
+            text = f"jobs in {wanted} processes: {here} here, with the same batch (graphics cards found: {cards})"
+            console.print(text, highlight=False, soft_wrap=True)
 
 
 def _show_memory(

@@ -35,8 +35,10 @@ def build_config(
 
     ``recipe.batch_size`` is divided over ``world_size`` processes.
 
-    Raises :class:`NaswildError` if the recipe asks for mixed precision and there is no GPU.
+    Raises :class:`NaswildError` if it cannot be, or if the recipe asks for mixed precision and there is no GPU.
     """
+    if recipe.batch_size % world_size:
+        raise NaswildError(f"a batch of {recipe.batch_size} images cannot be divided among {world_size} processes")
     train_images = len(data.train.read()["images"])
     return Config(
         {

@@ -57,7 +57,6 @@ class DetectionRun:
     ) -> None:
         config.experiment_name = f"detect-{time.time_ns()}"  # mmengine keeps loggers by name for the process's life
         self.runner: QuietRunner = QuietRunner.from_cfg(config)
-        self.model.to(memory_format=torch.channels_last)  # separable convolutions take a fifth less time
         self.point = ResumePoint(resume_point, identity)
         self.inference = InferenceClock()
         self.runner.resume_point = self.point
@@ -99,10 +98,11 @@ class DetectionRun:
         assert found[0] is not None
         return found[0], metric.detections
 
-    def count(self, input_size: tuple[int, int, int]) -> tuple[Count, Count]:
-        """Parameters and multiply-adds of the backbone and of the whole detector for one image."""
+    def count(self, input_size: tuple[int, int, int]) -> tuple[Count, Count, Count]:
+        """Parameters and multiply-adds for one image: of the backbone, of it as the paper counts, of the detector."""
         backbone: Any = self.model.backbone
-        return count(backbone, input_size), count(_Raw(self.model), input_size)
+        paper = count(backbone, input_size, convention="paper")
+        return count(backbone, input_size), paper, count(_Raw(self.model), input_size)
 
     def save_detector(self, path: Path) -> None:
         """Weights and classes in mmengine's format, as mmdet's ``init_detector(config, weights)`` reads it."""

@@ -13,6 +13,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
+from torch import nn
 
 from detection.hooks import ResumePoint
 
@@ -31,6 +32,13 @@ class QuietRunner(Runner):
     def timestamp(self) -> str:
         """Names the log folder; a fixed one, so that all attempts of a run share one log."""
         return LOG_FOLDER
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
+        """The model in channels_last order, in which separable convolutions take a fifth less time.
+
+        Changed before it is wrapped: a data-parallel wrapper keeps gradients in the order that it has found.
+        """
+        return super().wrap_model(model_wrapper_cfg, model.to(memory_format=torch.channels_last))
 
     def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **options: Any) -> MMLogger:
         """A logger that writes to the file alone."""

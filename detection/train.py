@@ -41,7 +41,7 @@ class DetectOutcome:
     replacement, on the main process. ``curves`` holds the precision at 101 points of
     recall for IoU 0.5, 0.75 and the mean over 0.5 to 0.95; ``curves_picture`` shows them. Rates are images per second,
     in training and (network with post-processing) in evaluation. Multiply-adds and parameters are counted at
-    ``input_size``.
+    ``input_size``; ``paper_macs`` are the backbone's as Table 4 counts them, with normalisation and ReLU.
     """
 
     metrics: dict[str, float]
@@ -53,6 +53,7 @@ class DetectOutcome:
     input_size: tuple[int, int, int]
     backbone_parameters: int
     backbone_macs: int
+    paper_macs: int
     detector_parameters: int
     detector_macs: int
     seconds: float
@@ -155,7 +156,7 @@ def _outcome(
     cost: dict[str, Any],
     workdir: Path,
 ) -> DetectOutcome:
-    backbone, detector = run.count(size)
+    backbone, paper, detector = run.count(size)
     measured = {name: value for name, value in scores.stats.items() if value >= 0}
     return DetectOutcome(
         metrics={name: measured[name] for name in METRICS if name in measured},
@@ -171,6 +172,7 @@ def _outcome(
         input_size=size,
         backbone_parameters=backbone.parameters,
         backbone_macs=backbone.macs,
+        paper_macs=paper.macs,
         detector_parameters=detector.parameters,
         detector_macs=detector.macs,
         history=run.point.history,

@@ -76,7 +76,7 @@ def _unit_texts(rows: Iterable[Row], table: Table) -> Iterable[Row]:
     units = {column.key: column.unit for column in table.columns}
     for row in rows:
         cells = dict(row.cells)
-        for key, unit_of in (("madds", _madds_unit), ("cost", lambda _: "GPU-days")):
+        for key, unit_of in (("madds", _madds_unit), ("paper_madds", _madds_unit), ("cost", lambda _: "GPU-days")):
             cell = cells.get(key)
             if cell is not None and cell.value is not None and cell.text is not None and key in units:
                 unit = unit_of(cell)

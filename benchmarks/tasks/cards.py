@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 
-def too_few_cards(job: str, processes: int) -> list[str]:
-    """A sentence if ``job`` wants more cards than there are; without any card its processes share the processors."""
-    import torch
+def fit(processes: int, cards: int | None = None) -> int:
+    """How many of the ``processes`` that a suite asks for run here: at most one a graphics card, a divisor of them all.
 
-    cards = torch.cuda.device_count()
-    if not 0 < cards < processes:
-        return []
-    return [f"{job} in {processes} processes needs as many graphics cards; {cards} found: lower its processes"]
+    Each of those that run then does the work of equally many, and the batch stays whole. Without any card all run: they
+    share the processors. ``cards`` are by default those that PyTorch finds.
+    """
+    if cards is None:
+        import torch
+
+        cards = torch.cuda.device_count()
+    return max(number for number in range(1, min(processes, cards or processes) + 1) if processes % number == 0)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmarks.tasks.cards import too_few_cards
+from benchmarks.tasks.cards import fit
 from benchmarks.tasks.proxy import open_proxy, require_readable
 from benchmarks.tasks.task import Assignment, Outcome, Task
 from nas.errors import NaswildError
@@ -60,7 +60,7 @@ class Classify(Task):
         if key not in _READABLE:
             require_readable(assignment.data, assignment.recipe.image_size)
             _READABLE.add(key)
-        return too_few_cards("a training", assignment.processes)
+        return []
 
     def run(self, assignment: Assignment) -> Outcome:
         """Train, score, count, save."""
@@ -89,6 +89,7 @@ class Classify(Task):
             macs=counted.macs,
             input_size=size,
             details=_details(trained, classes)
+            | {"paper_macs": count(network, size, convention="paper").macs}
             | ({"execution": dict(assignment.options)} if assignment.options else {}),
             artifacts={"weights": weights},
             per_item={"top1": trained.answers},
@@ -123,25 +124,31 @@ def _train(assignment: Assignment, proxy: Proxy) -> tuple[nn.Module, TrainOutcom
             "report": report,
             "execution": _execution(assignment),
         }
-        if assignment.processes > 1:
+        if (processes := fit(assignment.processes)) > 1:
             load = partial(open_proxy, assignment.data, recipe.image_size)
-            return train_in_processes(source, load, recipe, processes=assignment.processes, **options)
+            return train_in_processes(source, load, recipe, processes=processes, **options)
         network = new_network(source, recipe, proxy.num_classes, seed=seed)
         return network, train_classifier(network, proxy, recipe, **options)
 
 
 def _execution(assignment: Assignment) -> Execution:
-    """The options about the machine; raises :class:`NaswildError` for values that cannot be carried out."""
+    """The options about the machine; where fewer processes fit than are asked for, each computes several parts.
+
+    Raises:
+        NaswildError: a value that cannot be carried out.
+    """
     from pydantic import ValidationError
 
     from nas.train_recipe import Execution
 
     given = {name: value for name, value in assignment.options.items() if name in EXECUTION}
     try:
-        return Execution.model_validate(given)
+        execution = Execution.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         raise NaswildError(f"option {first['loc'][0]} of task classify: {first['msg']}") from error
+    parts = execution.accumulate * assignment.processes // fit(assignment.processes)
+    return execution.model_copy(update={"accumulate": parts})
 
 
 @contextmanager

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.items import Resampled
+from benchmarks.tasks.cards import fit
 from benchmarks.tasks.task import Assignment, Outcome, Task
 from nas.errors import NaswildError
 
 if TYPE_CHECKING:
     from detection.data import CocoData
     from detection.train import DetectOutcome
+    from nas.progress import Report
 
 METRICS = ("AP", "AP50", "AP75", "APS", "APM", "APL")
 # Options of the task with their values, the default first.
@@ -22,14 +25,15 @@ class Detect(Task):
     """COCO's average precision on the validation or the test part, in total and by size of object.
 
     Options: ``split: test`` scores the test part, ``weights: none`` trains from random weights the network whose
-    pretrained weights the backbone brings.
+    pretrained weights the backbone brings. ``processes`` share one job and its batch, each on a graphics card (or a
+    processor) of its own; with fewer cards fewer processes share them.
     """
 
     name = "detect"
     stage = "detect"
     recipe = "detection.recipe:DetectRecipe"
     metrics: ClassVar[Mapping[str, bool]] = dict.fromkeys(METRICS, True)
-    options: ClassVar[Mapping[str, type]] = dict.fromkeys(OPTIONS, str)
+    options: ClassVar[Mapping[str, type]] = {**dict.fromkeys(OPTIONS, str), "processes": int}
     preload = ("benchmarks.tasks.warm_detect",)
 
     def target(self, data: str, options: Mapping[str, int | str]) -> str:
@@ -42,7 +46,7 @@ class Detect(Task):
         return {}
 
     def missing(self, assignment: Assignment) -> list[str]:
-        """The extra; values of options that do not exist; data that is not declared, or lacks the part to score."""
+        """The extra; options that do not exist or cannot be carried out; data not declared, or without the part."""
         from backbones.mmdet_import import prepare
 
         prepare()
@@ -50,6 +54,9 @@ class Detect(Task):
             value = assignment.options.get(name, known[0])
             if value not in known:
                 return [f"task detect: {name} is {' or '.join(known)}, not {value!r}"]
+        if assignment.recipe.batch_size % assignment.processes:
+            batch = f"a batch of {assignment.recipe.batch_size} images"
+            return [f"task detect: {batch} cannot be divided among {assignment.processes} processes"]
         if assignment.data.root is None:
             name = assignment.data.name
             return [f"data {name!r} is not declared: under data, give it a root, or {{made: digits-coco}}"]
@@ -59,19 +66,20 @@ class Detect(Task):
 
     def run(self, assignment: Assignment) -> Outcome:
         """Train the detector from the backbone's weights and score it."""
-        from detection.train import run_detection
-
         data, split = _open(assignment), assignment.options.get("split", "val")
-        found = run_detection(
-            assignment.subject.source,
-            data,
-            assignment.recipe,
-            seed=assignment.seed,
-            workdir=assignment.workdir,
-            split="test" if split == "test" else "val",
-            pretrained=assignment.options.get("weights") != "none",
-            report=assignment.report,
-        )
+        options = {
+            "seed": assignment.seed,
+            "workdir": assignment.workdir,
+            "split": split,
+            "pretrained": assignment.options.get("weights") != "none",
+        }
+        work = partial(_run, (assignment.subject.source, data, assignment.recipe), options)
+        if (processes := fit(assignment.processes)) > 1:
+            from nas.launch import run_in_processes
+
+            found = run_in_processes(work, processes=processes, report=assignment.report)
+        else:
+            found = work(assignment.report)
         height, width = found.input_size[-2:]
         return Outcome(
             metrics={
@@ -100,6 +108,13 @@ class Detect(Task):
         )
 
 
+def _run(arguments: tuple[Any, ...], options: Mapping[str, Any], report: Report) -> DetectOutcome:
+    """The whole job in this process, or this process's part of it."""
+    from detection.train import run_detection
+
+    return run_detection(*arguments, report=report, **options)
+
+
 def _open(assignment: Assignment) -> CocoData:
     from detection.data import CocoData
 
@@ -118,6 +133,7 @@ def _details(found: DetectOutcome) -> dict[str, Any]:
     """What the tables and the report show besides the metrics."""
     return {
         "detector": "SSD",
+        "paper_macs": found.paper_macs,
         "detector_parameters": found.detector_parameters,
         "detector_macs": found.detector_macs,
         "inference_images_per_second": found.inference_images_per_second,

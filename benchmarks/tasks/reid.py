@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmarks.tasks.cards import too_few_cards
+from benchmarks.tasks.cards import fit
 from benchmarks.tasks.task import Assignment, Outcome, Task
 from nas.errors import NaswildError
 
@@ -50,7 +50,7 @@ class Reid(Task):
         if assignment.data.root is None:
             name = assignment.data.name
             return [f"data {name!r} is not declared: under data, give it a root, or {{made: reid}}"]
-        return too_few_cards("re-identification", assignment.processes)
+        return []
 
     def run(self, assignment: Assignment) -> Outcome:
         """Train PCB from the backbone's weights and rank the gallery."""
@@ -64,12 +64,13 @@ class Reid(Task):
         )
         options = {"parts": int(assignment.options["parts"]), "seed": assignment.seed, "workdir": assignment.workdir}
         work = partial(_run, arguments, options)
-        if assignment.processes == 1:
+        processes = fit(assignment.processes)
+        if processes == 1:
             found = work(assignment.report)
         else:
             from nas.launch import run_in_processes
 
-            found = run_in_processes(work, processes=assignment.processes, report=assignment.report)
+            found = run_in_processes(work, processes=processes, report=assignment.report)
         return Outcome(
             metrics={name: self.metric(name, found.metrics[name], found.chance.get(name)) for name in self.metrics},
             seconds=found.seconds,

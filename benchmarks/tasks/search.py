@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmarks.tasks.cards import too_few_cards
+from benchmarks.tasks.cards import fit
 from benchmarks.tasks.proxy import open_proxy, require_readable
 from benchmarks.tasks.task import Assignment, Outcome, Task
 from nas.files import atomic_write
@@ -41,7 +41,7 @@ class Search(Task):
 
             return [str(unknown("search method", str(method), method_names()))]
         require_readable(assignment.data)
-        return too_few_cards("a search", assignment.processes)
+        return []
 
     def run(self, assignment: Assignment) -> Outcome:
         """Search, or draw; the seed decides everything."""
@@ -93,14 +93,19 @@ def _search(assignment: Assignment) -> SearchOutcome:
         "report": assignment.report,
         "protocol_hash": assignment.protocol_hash,
     }
-    if assignment.processes == 1:
+    processes = fit(assignment.processes)
+    if processes < assignment.processes:  # fewer processes compute the same parts of a batch, in turn
+        from nas.search import SearchExecution
+
+        options["execution"] = SearchExecution(accumulate=assignment.processes // processes)
+    if processes == 1:
         from nas.search import search
 
         return search(method, open_proxy(assignment.data), assignment.recipe, **options)
     from nas.search import search_in_processes
 
     load = partial(open_proxy, assignment.data)
-    return search_in_processes(method, load, assignment.recipe, processes=assignment.processes, **options)
+    return search_in_processes(method, load, assignment.recipe, processes=processes, **options)
 
 
 def _cells(found: SearchOutcome) -> dict[str, Any]:

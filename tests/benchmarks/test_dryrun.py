@@ -59,6 +59,13 @@ def test_a_card_that_is_too_small_is_missing_memory(printed: Callable[..., str])
     assert "perhaps" not in printed("paper-table2", small, memory.Card("Large", 16.0))
 
 
+def test_processes_are_shown_and_what_fewer_cards_make_of_them(printed: Callable[..., str]) -> None:
+    text = printed("paper-table4", *[memory.Card("Card", 80.0)] * 4)
+    assert _row(text, "detect coco SSD320 DARTS").split()[-2:] == ["8", "unknown"]
+    assert "jobs in 8 processes: 4 here, with the same batch (graphics cards found: 4)" in text
+    assert "4 here" not in printed("paper-table4", *[memory.Card("Card", 80.0)] * 8)
+
+
 def test_the_stated_peak_is_the_largest_of_the_papers_table_2() -> None:
     rows = published_table("table2").rows
     peaks = [number(value) or 0.0 for row in rows for column, value in row.items() if column.startswith("stage")]

@@ -50,6 +50,16 @@ def test_jobs_at_the_papers_size(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PAPER)
+def test_what_the_paper_ran_on_eight_gpus_asks_for_eight(name: str, tmp_path: Path) -> None:
+    """ImageNet and COCO; at the small scale every job runs in one process."""
+    large = ("imagenet", "imagenet100", "coco")
+    for job in plan(name, tmp_path).jobs:
+        if job.data is not None and job.data.name in large and not job.title.startswith("search random"):
+            assert job.processes == 8, job.title
+    assert {job.processes for job in plan(name, tmp_path, "small").jobs} == {1}
+
+
+@pytest.mark.parametrize("name", PAPER)
 def test_small_scale_needs_no_data_but_cifar10_and_takes_minutes(name: str, tmp_path: Path) -> None:
     small = plan(name, tmp_path, "small")
     assert small.suite.name == f"{name}-small"

@@ -20,6 +20,7 @@ from benchmarks.report.trajectory import draw_trajectory, mean_weights, save_tra
 from benchmarks.run import Options, plan_suite
 from benchmarks.suite import Suite
 from benchmarks.tasks import Assignment, DataSource, Subject, get_task
+from benchmarks.tasks.cards import fit
 from benchmarks.worker import RunContext, make_assignment
 from benchmarks.yamlfile import Document, validate
 from nas.errors import NaswildError
@@ -199,10 +200,28 @@ def test_the_task_spreads_the_search_over_its_processes(tmp_path: Path, monkeypa
         get_task("search").run(assignment)
 
 
-def test_more_processes_than_cards_are_said_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_fewer_cards_a_search_computes_the_same_parts_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes are one that accumulates two parts: the batch and its parts stay what the suite says."""
+    called: dict[str, Any] = {}
+
+    def searching(method: str, proxy: Any, recipe: Any, **options: Any) -> None:  # noqa: ARG001
+        called.update(options)
+        raise KeyboardInterrupt
+
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("nas.search.methods.search", searching)
     subject, data = Subject("pdarts@digits", "searched", method="pdarts"), DataSource("digits", "v", proxy="digits")
     assignment = Assignment("job", subject, None, data, 0, tmp_path, tmp_path, processes=2)
-    (said,) = get_task("search").missing(assignment)
-    assert "2 processes needs as many graphics cards; 1 found" in said
-    assert get_task("search").missing(replace(assignment, processes=1)) == []
+    assert get_task("search").missing(assignment) == []
+    with pytest.raises(KeyboardInterrupt):
+        get_task("search").run(assignment)
+    assert called["execution"].accumulate == 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cards", "here"), [(8, 8, 8), (8, 6, 4), (8, 1, 1), (6, 4, 3), (1, 4, 1), (2, 0, 2)]
+)
+def test_processes_that_fit_divide_those_that_are_wanted(wanted: int, cards: int, here: int) -> None:
+    assert fit(wanted, cards) == here

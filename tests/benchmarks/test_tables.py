@@ -211,7 +211,20 @@ def test_published_rows_never_count_as_best() -> None:
 
 def test_a_published_number_in_another_unit_keeps_its_unit() -> None:
     built = table("detection", mini_results(), published=True)
-    assert built.blocks[-1].rows[0].cells["madds"].text == "31.4 B"
+    assert built.blocks[-1].rows[0].cells["paper_madds"].text == "31.4 B"
+
+
+def test_multiply_adds_of_two_conventions_stand_in_two_columns() -> None:
+    """P-DARTS at 320 pixels: 1,106 million of convolutions, 1.1 billion as Table 4 prints, which counts 1,137."""
+    results = [r.model_copy(update={"details": {"paper_macs": 1_137_000_000}}) for r in mini_results()]
+    built = table("detection", results, published=True)
+    keys = [column.key for column in built.columns]
+    assert keys.index("paper_madds") == keys.index("madds") + 1
+    assert all("madds" not in row.cells for row in built.blocks[-1].rows)
+    rows = [row.cells for block in built.blocks[:-1] for row in block.rows if "madds" in row.cells]
+    assert {cells["paper_madds"].value for cells in rows} == {1_137_000_000}
+    assert "an output of batch normalisation adds 2" in notes(built)
+    assert "paper_madds" not in [column.key for column in table("detection", results).columns]
 
 
 def test_published_search_costs_keep_their_unit_in_a_column_of_seconds() -> None:
