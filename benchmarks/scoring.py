@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from nas.evaluate import Score
     from nas.proxies import Proxy
 
-SCORE_OPTIONS = {"split", "config", "engine"}
-SUBMISSION_OPTIONS = {"split", "config", "algorithm"}
+SCORE_OPTIONS = {"split", "config", "classes", "engine"}
+SUBMISSION_OPTIONS = {"split", "config", "classes", "algorithm"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def score_detector(
     Args:
         detector: The checkpoint; its config lies beside it unless ``options`` name one.
         submission: Only write the file for COCO's server into this folder.
-        options: ``split`` (val; test for a submission), ``config`` (a file), ``engine`` of the metric (hotcoco or
+        options: ``split`` (val; test for a submission), ``config`` (a file), ``classes`` (names in the
+            order of the labels, for a checkpoint that has none), ``engine`` of the metric (hotcoco or
             pycocotools), or ``algorithm`` (in the submission's name).
     """
     from backbones.mmdet_import import prepare

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 from detection.coco_eval import RECALL_POINTS, CocoScores
+from detection.fonts import font_file
 from nas.errors import require
 from nas.files import atomic_write
 
@@ -21,10 +22,14 @@ def draw_curves(scores: CocoScores, path: str | Path, title: str = "") -> Path:
         curve = scores.curve(iou)
         axes.plot(RECALL_POINTS, curve, linewidth=2, label=f"{name}: AP {curve.mean():.3f}")
     for name, curve in scores.class_curves(0.5).items() if len(scores.classes) <= MOST_CLASSES else ():
-        axes.plot(RECALL_POINTS, curve, linewidth=1, linestyle=":", label=f"{name}, IoU 0.5: {curve.mean():.3f}")
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title=title)
+        label = name if font_file(name) else f"class {scores.classes.index(name) + 1}"
+        axes.plot(RECALL_POINTS, curve, linewidth=1, linestyle=":", label=f"{label}, IoU 0.5: {curve.mean():.3f}")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+    axes.set_title(title if font_file(title) else "", font=font_file(title))
     axes.grid(alpha=0.3)
-    figure.legend(fontsize=8, loc="outside right upper")  # inside it would hide the curves
+    legend = figure.legend(fontsize=8, loc="outside right upper")  # inside it would hide the curves
+    for text in legend.get_texts():
+        text.set(font=font_file(text.get_text()), fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     atomic_write(path, buffer.getvalue())

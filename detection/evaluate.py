@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import time
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,13 +51,18 @@ def evaluate_detector(
     *,
     split: str = "val",
     config: str | Path | None = None,
+    classes: Sequence[str] | str | None = None,
     engine: Engine = "hotcoco",
     report: Report = silent,
 ) -> Evaluation:
     """Score the detector in ``weights`` on the part ``split`` of ``data``; its config lies beside it, or at ``config``.
 
+    ``classes`` names the classes in the order of the detector's labels (one text: with commas between), for checkpoints
+    that do not.
+
     Raises:
-        NaswildError: no config, another detector than the config's, other classes than the data's, no boxes to score.
+        NaswildError: no config, another detector than the config's, classes unknown or other than the data's, no boxes
+            to score.
     """
     part = data.split(split)
     if not part.read()["annotations"]:
@@ -64,7 +70,7 @@ def evaluate_detector(
             f"{part.annotations} has no boxes to score with; write the file for COCO's server instead: --format-only"
         )
     with TemporaryDirectory() as folder:
-        runner, matched = _open(Path(weights), part, config, Path(folder), {"engine": engine}, report)
+        runner, matched = _open(Path(weights), part, config, classes, Path(folder), {"engine": engine}, report)
         seconds = _run(runner)
     scores = runner.test_loop.evaluator.metrics[0].scores["bbox"]
     return Evaluation(scores, None, len(runner.test_dataloader.dataset), seconds, matched)
@@ -78,6 +84,7 @@ def write_submission(
     *,
     split: str = "test",
     config: str | Path | None = None,
+    classes: Sequence[str] | str | None = None,
     report: Report = silent,
 ) -> Evaluation:
     """Write ``folder/detections_test-dev2017_<algorithm>_results.json`` and the ``.zip`` that is uploaded to COCO.
@@ -92,7 +99,7 @@ def write_submission(
     final = folder / f"detections_{_set_name(part)}_{algorithm}_results.json"
     with TemporaryDirectory(dir=folder) as scratch:
         metric = {"format_only": True, "outfile_prefix": str(Path(scratch) / "results")}
-        runner, matched = _open(Path(weights), part, config, Path(scratch), metric, report)
+        runner, matched = _open(Path(weights), part, config, classes, Path(scratch), metric, report)
         seconds = _run(runner)
         (Path(scratch) / "results.bbox.json").replace(final)
     with zipfile.ZipFile(final.with_suffix(".zip"), "w", zipfile.ZIP_DEFLATED) as archive:
@@ -106,13 +113,19 @@ def _set_name(part: CocoSplit) -> str:
 
 
 def _open(
-    weights: Path, part: CocoSplit, config: str | Path | None, folder: Path, metric: dict[str, Any], report: Report
+    weights: Path,
+    part: CocoSplit,
+    config: str | Path | None,
+    told: Sequence[str] | str | None,
+    folder: Path,
+    metric: dict[str, Any],
+    report: Report,
 ) -> tuple[QuietRunner, int]:
     """A runner with the detector and its weights, and how many tensors these are."""
     state = _read_checkpoint(weights)
     settings = _read_config(weights, config)
-    _require_same_classes(state, part, weights)
-    runner = QuietRunner.from_cfg(_test_config(settings, part, _classes_of(state), folder, metric))
+    classes = _class_order(state, part, told, weights)
+    runner = QuietRunner.from_cfg(_test_config(settings, part, classes, folder, metric))
     try:
         runner.model.load_state_dict(state["state_dict"])
     except RuntimeError as error:
@@ -156,28 +169,37 @@ def _read_config(weights: Path, config: str | Path | None) -> Config:
         raise NaswildError(f"config {path} cannot be read: {error}") from error
 
 
-def _require_same_classes(state: dict[str, Any], part: CocoSplit, weights: Path) -> None:
-    """The classes that the detector numbers must be the data's; the order is the detector's."""
-    classes = _classes_of(state)
-    known = tuple(category["name"] for category in part.read()["categories"])
-    if classes and set(classes) != set(known):
+def _class_order(state: dict[str, Any], part: CocoSplit, told: Sequence[str] | str | None, weights: Path) -> list[str]:
+    """The classes as the detector numbers them: its checkpoint says it, or it is told; they must be the data's."""
+    meta = state.get("meta", {})
+    named = meta.get("dataset_meta", {}).get("classes") or meta.get("CLASSES")  # the second by mmdet 2
+    known = [str(category["name"]) for category in part.read()["categories"]]
+    if named and told:
+        raise NaswildError(f"{weights} names its classes itself ({_few(named)}): leave the option classes out")
+    if not named and not told:
         raise NaswildError(
-            f"{weights} was trained on other classes than {part.annotations} has: {', '.join(classes[:5])} ... "
-            f"against {', '.join(known[:5])} ..."
+            f"{weights} does not say which classes it was trained on, and in another order every box would count as "
+            f"wrong. Name them in the order of its labels: -o classes={','.join(known)} (this is the order of "
+            f"{part.annotations})"
         )
+    classes = list(named or (told.split(",") if isinstance(told, str) else told or ()))
+    if sorted(classes) != sorted(known):
+        raise NaswildError(
+            f"{weights} was trained on other classes than {part.annotations} has: {_few(classes)} against {_few(known)}"
+        )
+    return classes
 
 
-def _classes_of(state: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(state.get("meta", {}).get("dataset_meta", {}).get("classes", ()))
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
 
 
 def _test_config(
-    config: Config, part: CocoSplit, classes: tuple[str, ...], folder: Path, metric: dict[str, Any]
+    config: Config, part: CocoSplit, classes: list[str], folder: Path, metric: dict[str, Any]
 ) -> dict[str, Any]:
     """What is left of a config when nothing is trained: model and loading, with another part of other data."""
     loader = config.get("test_dataloader") or config.val_dataloader
     dataset = dict(loader.dataset) | {"ann_file": str(part.annotations), "data_prefix": {"img": str(part.images)}}
-    metainfo = {"classes": classes} if classes else None
     return {
         "model": config.model,
         "default_scope": "mmdet",
@@ -185,7 +207,7 @@ def _test_config(
         "experiment_name": f"evaluate-{time.time_ns()}",  # mmengine keeps loggers by name for the process's life
         "launcher": "none",
         "test_dataloader": dict(loader)
-        | {"dataset": dataset | {"type": "CocoFormatDataset", "data_root": "", "metainfo": metainfo}},
+        | {"dataset": dataset | {"type": "CocoFormatDataset", "data_root": "", "metainfo": {"classes": classes}}},
         "test_cfg": {},
         "test_evaluator": {"type": "FastCocoMetric", "ann_file": str(part.annotations), "metric": "bbox", **metric},
         "default_hooks": {"runtime_info": {"type": "LeanRuntimeInfo"}, "logger": None, "checkpoint": None},

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("mmdet")
 
+from benchmarks.scoring import score_detector
 from detection.data import CocoData, CocoSplit
 from detection.evaluate import evaluate_detector, write_submission
 from detection.recipe import DetectRecipe
@@ -84,6 +86,38 @@ def test_other_classes_are_refused(trained: DetectOutcome, digits: CocoData, tmp
     other = CocoSplit(annotations=tmp_path / "val.json", images=digits.val.images)
     with pytest.raises(NaswildError, match="trained on other classes"):
         evaluate_detector(trained.detector, digits.model_copy(update={"val": other}))
+
+
+def without_names(detector: Path, folder: Path) -> Path:
+    """A copy of a checkpoint that does not say what its labels mean, with its config."""
+    state = torch.load(detector, weights_only=True)
+    torch.save({"state_dict": state["state_dict"]}, folder / "detector.pth")
+    shutil.copy(detector.with_name("config.json"), folder)
+    return folder / "detector.pth"
+
+
+def test_a_checkpoint_without_names_is_refused_until_it_is_told_them(
+    trained: DetectOutcome, digits: CocoData, tmp_path: Path
+) -> None:
+    """In the data's order by the command that the refusal shows; in another order the boxes count as others."""
+    nameless = without_names(trained.detector, tmp_path)
+    with pytest.raises(NaswildError, match=r"-o classes=0,1,2,3,4,5,6,7,8,9 ") as refused:
+        score_detector(nameless, digits.train.annotations.parents[1])
+    assert "does not say which classes" in str(refused.value)
+    told = score_detector(nameless, digits.train.annotations.parents[1], options={"classes": "0,1,2,3,4,5,6,7,8,9"})
+    assert told.scores is not None
+    assert {name: told.scores.stats[name] for name in trained.metrics} == trained.metrics
+    turned = evaluate_detector(nameless, digits, classes=list(reversed(digits.classes)))
+    assert turned.scores is not None
+    assert turned.scores.stats != told.scores.stats
+
+
+def test_told_classes_must_be_the_datas_and_unknown(trained: DetectOutcome, digits: CocoData, tmp_path: Path) -> None:
+    nameless = without_names(trained.detector, tmp_path)
+    with pytest.raises(NaswildError, match="trained on other classes"):
+        evaluate_detector(nameless, digits, classes="a,b")
+    with pytest.raises(NaswildError, match="names its classes itself"):
+        evaluate_detector(trained.detector, digits, classes=digits.classes)
 
 
 @pytest.mark.parametrize(
