@@ -75,9 +75,10 @@ class DetectRecipe(_Frozen):
     ema: float | None = Field(default=None, gt=0, lt=1)  # decay of averaged weights, which are then scored
     precision: Literal["fp32", "amp"] = "fp32"
 
-    score_threshold: float = Field(default=0.02, ge=0, lt=1)
-    nms_candidates: PositiveInt = 1000  # per level, the best scores that reach non-maximum suppression
-    nms_threshold: float = Field(default=0.45, gt=0, le=1)
+    score_threshold: float = Field(default=0.02, ge=0, lt=1)  # mmdet's; Liu et al. have 0.01
+    # Best scores of a level that reach non-maximum suppression: mmdet's number; Liu et al. keep 400 of each class.
+    nms_candidates: PositiveInt = 1000
+    nms_threshold: float = Field(default=0.45, gt=0, le=1)  # SSD's, as are the 200
     max_detections: PositiveInt = 200  # kept per image; COCO scores the best 100
 
     @model_validator(mode="after")

@@ -39,6 +39,7 @@ TRAIN_CFG = {
     "neg_pos_ratio": 3,
     "debug": False,
 }
+# Suppression and the 200 boxes are SSD's; nms_pre and score_thr are mmdet's, Liu et al. have 400 a class and 0.01.
 TEST_CFG = {
     "nms_pre": 1000,
     "nms": {"type": "nms", "iou_threshold": 0.45},
@@ -62,7 +63,7 @@ class SSD(SingleStageDetector):
         extra_norm: batch normalisation in the extra layers.
         depthwise: depthwise separable extra layers and heads (SSDLite, Sandler et al. 2018, section 6.2).
         anchors: arguments of :class:`detection.levels.Anchors`.
-        train_cfg, test_cfg: merged over the values of the SSD paper above.
+        train_cfg, test_cfg: merged over the values above.
         data_preprocessor: by default the backbone's own normalisation, RGB; ImageNet's if it states none.
     """
 

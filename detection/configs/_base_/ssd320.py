@@ -14,7 +14,9 @@
 #                batch, possible with batch normalisation; linear warm-up over 500 steps
 #   augmentation SSD's, at many scales: zoom-out to 4 x, patches by overlap, colours, flip
 #   batch norm   trained, not frozen: 8 images a device are enough for its statistics
-#   inference    score 0.02, non-maximum suppression at 0.45, 200 detections: SSD's
+#   head input   the outputs of cells as the classifier reads them: no ReLU before, no L2 scaling of the first level
+#   inference    score 0.02 and 1,000 candidates a level: mmdetection's (Liu et al.: 0.01 and 400 a class); suppression
+#                at 0.45, 200 detections: SSD's
 _base_ = ["coco.py", "schedule.py"]
 custom_imports = dict(imports=["detection.mmdet_models"], allow_failed_imports=False)
 model = dict(
