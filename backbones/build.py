@@ -11,7 +11,7 @@ import timm
 from backbones.cell_backbone import CellBackbone
 from backbones.metadata import CellArchitecture
 from backbones.pyramid import Pyramid
-from backbones.timm_backbone import TimmBackbone, is_timm_name
+from backbones.timm_backbone import TimmBackbone, is_timm_name, names_weights, timm_config
 from backbones.weights import is_weights_file, read_metadata
 from nas import zoo
 from nas.errors import unknown
@@ -30,8 +30,9 @@ def build_backbone(
     """A :class:`CellBackbone` or :class:`TimmBackbone` for ``source``.
 
     Args:
-        source: A name of the zoo, a genotype (value, file or text), a weights file, or a timm model (with ``timm:``
-            before its name where both know it).
+        source: A name of the zoo, a genotype (value, file or text), a weights file, a timm model (with ``timm:``
+            before its name where both know it), ``local-dir:FOLDER`` (of timm's ``save_for_hf``) or
+            ``hf-hub:OWNER/NAME``, which is fetched.
         channels, cells: Size of a network of cells; a weights file and a timm model have their own.
         out_indices: Levels to return: 0 to 3 for strides 4 to 32; negative ones count from the last.
         last_stride: 1 keeps the last level at stride 16 (PCB).
@@ -43,6 +44,8 @@ def build_backbone(
     if is_weights_file(source):
         is_cell = isinstance(read_metadata(source).architecture, CellArchitecture)
         return (CellBackbone if is_cell else TimmBackbone).from_file(source, **options)
+    if isinstance(source, str) and names_weights(source) and timm_config(source)[1] in ("cellnet", *zoo.names()):
+        return CellBackbone.from_timm(source, **options)
     if isinstance(source, str) and is_timm_name(source):
         return TimmBackbone(source, **options)
     if isinstance(source, str) and _is_unknown(source):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import timm
 from torch import Tensor, nn
 
 from backbones.metadata import CellArchitecture
@@ -86,6 +87,17 @@ class CellBackbone(Pyramid):
         backbone = cls(**agreed(architecture.shape, options, path))
         backbone.load_report = load_into(backbone, path)
         backbone.mean, backbone.std = metadata.mean, metadata.std
+        return backbone
+
+    @classmethod
+    def from_timm(cls, source: str, **options: Any) -> CellBackbone:
+        """The backbone of a network of cells that timm saved: ``local-dir:FOLDER`` or ``hf-hub:OWNER/NAME``."""
+        network: Any = timm.create_model(source, pretrained=True)
+        shape = network.shape | {"in_channels": network.in_chans, "genotype": network.body.genotype}
+        backbone = cls(**agreed(shape, options, source))
+        state = network.state_dict()
+        backbone.load_state_dict({key: state[key] for key in backbone.state_dict()})
+        backbone.mean, backbone.std = (tuple(network.pretrained_cfg[key]) for key in ("mean", "std"))
         return backbone
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -24,15 +24,12 @@ from backbones.checkpoints import Checkpoint, read_checkpoint
 from backbones.darts_forward import FAMILY_OPERATIONS, darts_logits
 from backbones.darts_names import cell_count, renamed, unread, with_flat_edges
 from backbones.metadata import CellArchitecture, WeightsMetadata
-from backbones.pyramid import IMAGENET_MEAN, IMAGENET_STD
+from backbones.pyramid import CIFAR_MEAN, CIFAR_STD, IMAGENET_MEAN, IMAGENET_STD
 from backbones.weights import save_weights
 from nas.errors import NaswildError, unknown
 from nas.genotype import Genotype
 from nas.network import Stem
 
-# Normalisation with which the DARTS family trains on CIFAR-10 (its per-channel mean and deviation, 0 to 1).
-CIFAR_MEAN = (0.49139968, 0.48215827, 0.44653124)
-CIFAR_STD = (0.24703233, 0.24348505, 0.26158768)
 _TOLERANCE = 1e-4  # of the largest logit
 # The auxiliary head of the family's ImageNet networks lacks this layer; such a head cannot be ours.
 _AUXILIARY_END = "auxiliary_head.features.6.weight"

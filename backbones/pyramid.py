@@ -19,6 +19,9 @@ Norm = Literal["BN", "SyncBN"]
 # Mean and deviation of ImageNet's red, green and blue, 0 to 1: the normalisation of a backbone without a file.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# The same of CIFAR-10, with which the DARTS family trains there.
+CIFAR_MEAN = (0.49139968, 0.48215827, 0.44653124)
+CIFAR_STD = (0.24703233, 0.24348505, 0.26158768)
 # Stride of level i of the pyramid: 4, 8, 16, 32.
 STRIDES = (4, 8, 16, 32)
 

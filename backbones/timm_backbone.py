@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
+from timm.models._hub import load_model_config_from_hf, load_model_config_from_path
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +24,8 @@ from nas import zoo
 from nas.errors import NaswildError, unknown
 
 _PREFIX = "timm:"
+# Sources of timm's own that name weights: a repository, fetched when it is asked for, and a folder of save_for_hf.
+_WITH_WEIGHTS = ("hf-hub:", "local-dir:")
 
 
 class Tap(NamedTuple):
@@ -40,7 +43,8 @@ class TimmBackbone(Pyramid):
     level asked for depends on are not trained.
 
     Args:
-        name: Name in timm's registry, with or without the prefix ``timm:``.
+        name: Name in timm's registry, with or without the prefix ``timm:``; or ``local-dir:FOLDER`` (what timm's
+            ``save_for_hf`` wrote) or ``hf-hub:OWNER/NAME``, which bring their weights.
         out_indices: Levels to return; negative ones count from the last.
         last_stride: 1 keeps the last level at the resolution of the one before (PCB, section 5.4.2): its strided layers
             lose their stride, or timm's ``output_stride`` does it where they cannot.
@@ -73,6 +77,7 @@ class TimmBackbone(Pyramid):
         self.name = name.removeprefix(_PREFIX)
         self.out_indices = take_levels(out_indices, len(STRIDES), f"timm model {self.name}")
         refuse_options(model_options.keys() & {"with_cp", "norm_cfg", "init_cfg", "in_chans"}, "TimmBackbone")
+        pretrained = pretrained or names_weights(self.name)
         _check(self.name, last_stride, frozen_stages, pretrained)
         options = {"in_chans": in_channels, **({"drop_path_rate": drop_path} if drop_path else {}), **model_options}
         taps, flexible = _survey(self.name, options)
@@ -161,19 +166,36 @@ class TimmBackbone(Pyramid):
         return "after the last level"
 
 
+def names_weights(source: str) -> bool:
+    """Whether ``source`` is a repository (``hf-hub:``) or a folder (``local-dir:``) with a model of timm's format."""
+    return source.startswith(_WITH_WEIGHTS)
+
+
+def timm_config(source: str) -> tuple[dict[str, Any], str]:
+    """``pretrained_cfg`` and architecture that the config of a repository or folder names."""
+    kind, _, place = source.partition(":")
+    read = load_model_config_from_hf if kind == "hf-hub" else load_model_config_from_path
+    try:
+        cfg, architecture, _ = read(place)
+    except (OSError, ValueError, LookupError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise NaswildError(f"{source} has no config that can be read: {reason}") from error
+    return cfg, architecture
+
+
 def is_timm_name(source: str) -> bool:
-    """Whether ``source`` means a timm model: by its prefix ``timm:``, or because timm knows it and the zoo does not."""
-    return source.startswith(_PREFIX) or (source not in zoo.names() and timm.is_model(source))
+    """Whether ``source`` means a timm model: by its prefix, or because timm knows it and the zoo does not."""
+    return source.startswith((_PREFIX, *_WITH_WEIGHTS)) or (source not in zoo.names() and timm.is_model(source))
 
 
 def _check(name: str, last_stride: int, frozen_stages: int, pretrained: object) -> None:
-    if not timm.is_model(name):
+    if not names_weights(name) and not timm.is_model(name):
         raise unknown("timm model", name, timm.list_models())
     if not isinstance(pretrained, bool):
         raise NaswildError(
             f"pretrained must be True (timm's weights) or False, not {pretrained!r}: files go to weights="
         )
-    if pretrained and not getattr(timm.models.get_pretrained_cfg(name, allow_unregistered=True), "has_weights", False):
+    if pretrained and not names_weights(name) and not _has_weights(name):
         raise NaswildError(f"timm has no weights for {name}: use pretrained=False, or a weights file")
     if last_stride not in (1, 2):
         raise NaswildError(f"last_stride must be 1 or 2, not {last_stride}")
@@ -181,8 +203,15 @@ def _check(name: str, last_stride: int, frozen_stages: int, pretrained: object) 
         raise NaswildError(f"frozen_stages must be -1 (none) to {len(STRIDES) - 1}, not {frozen_stages}")
 
 
+def _has_weights(name: str) -> bool:
+    cfg = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
+    return cfg is not None and bool(cfg.has_weights)
+
+
 def _survey(name: str, options: dict[str, Any]) -> tuple[list[Tap], dict[str, Any]]:
     """Where each level is read, and the arguments that let the model take images of any size. Nothing is allocated."""
+    if names_weights(name):
+        timm_config(name)
     try:
         with torch.device("meta"):
             model = timm.create_model(name, pretrained=False, **options)

@@ -1,6 +1,7 @@
-"""A classification network of cells with everything that timm expects of a model."""
+"""A classification network of cells with everything that timm expects of a model.
 
-from __future__ import annotations
+Annotations are objects here, not strings: TorchScript reads them off a traced network.
+"""
 
 from itertools import pairwise
 from typing import Any
@@ -44,6 +45,8 @@ class TimmCellNetwork(nn.Module):
         drop_path_rate: Probability with which a path of a cell is dropped in training.
     """
 
+    pretrained_cfg: dict[str, Any]  # timm sets it
+
     def __init__(
         self,
         genotype: Any,
@@ -59,12 +62,29 @@ class TimmCellNetwork(nn.Module):
         super().__init__()
         self.body = CellBody(Genotype.load(genotype), stem, channels, cells, in_channels=in_chans)
         self.body.set_drop_path(drop_path_rate)
+        self._arguments: dict[str, Any] = {}
         self.in_chans = in_chans
         self.drop_rate = drop_rate
         self.num_features = self.head_hidden_size = self.body.levels[-1].channels
         self.feature_info = [info | {"module": f"body.{info['module']}"} for info in self.body.feature_info]
         self._pool_type = global_pool
         self.reset_classifier(num_classes)
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """Genotype, stem and size as plain values: what rebuilds the network."""
+        body = self.body
+        size = {"stem": body.stem, "channels": body.channels, "cells": body.total_cells}
+        return {"genotype": body.genotype.to_dict(), **size}
+
+    @property
+    def _model_args(self) -> dict[str, Any]:
+        """What timm (since 1.0.31) writes into the config of a saved model: plain values, whatever it was made with."""
+        return self._arguments | self.shape
+
+    @_model_args.setter
+    def _model_args(self, arguments: dict[str, Any]) -> None:
+        self._arguments = dict(arguments)
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """A fresh classifier for ``num_classes`` classes, or none for 0; ``global_pool`` stays unless it is given."""

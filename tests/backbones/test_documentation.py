@@ -47,17 +47,25 @@ def _files_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_building_a_backbone(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict = {}
-    exec(block("build_backbone"), names)
+    exec(block("backbone.strides"), names)
     assert [tuple(level.shape[2:]) for level in names["levels"]] == [(38, 41), (19, 21), (10, 11)]
     shown = capsys.readouterr().out.splitlines()
-    assert f"# {shown[0]}" in block("build_backbone")
+    assert f"# {shown[0]}" in block("backbone.strides")
     assert "0 missing, 0 unexpected" in shown[1]
+
+
+def test_saving_in_timms_format() -> None:
+    names: dict = {}
+    exec(block("save_for_hf"), names)
+    state = names["model"].state_dict()
+    assert all(torch.equal(tensor, state[key]) for key, tensor in names["again"].state_dict().items())
+    assert names["pyramid"].channels == (288, 576)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated", "ignore:The TorchScript type system")
 def test_timm() -> None:
     names: dict = {}
-    exec(block("create_model"), names)
+    exec(block("features_only"), names)
     x = torch.randn(1, 3, 64, 64)
     torch.testing.assert_close(names["script"](x), names["trained"](x))
     assert names["small"].body.stem == "cifar"

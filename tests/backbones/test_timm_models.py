@@ -184,6 +184,17 @@ def test_symbolic_tracing_in_training_learns_and_drops_paths(name):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated", "ignore:The TorchScript type system")
+@pytest.mark.parametrize("name", ["pdarts_cifar10", "snas_aggressive"])
+def test_torchscript_compiles_a_traced_network(name):
+    """The check of timm's own suite: a feature extractor by symbolic tracing, compiled."""
+    model = small(name).eval()
+    functions, modules = list(get_notrace_functions()), list(get_notrace_modules())
+    tracer = {"autowrap_functions": functions, "leaf_modules": modules, "param_shapes_constant": True}
+    traced = create_feature_extractor(model, ["classifier"], tracer_kwargs=tracer)
+    torch.testing.assert_close(torch.jit.script(traced)(image())["classifier"], model(image()))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated", "ignore:The TorchScript type system")
 @pytest.mark.parametrize("name", ["pdarts_cifar10", "nasnet_a", "amoebanet_a"])
 def test_torchscript_compiles_the_network_in_its_mode(name):
     model = small(name, drop_path_rate=0.3).eval()
