@@ -95,6 +95,12 @@ def test_what_our_packages_log_is_in_the_log_of_a_job() -> None:
     assert (done.stdout, done.stderr) == ("said\n", "")
 
 
+def test_whose_accuracy_it_is_is_said(stages: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Methods that sample are tested on the strongest operations; results from before say nothing: a mixture."""
+    stages[1]["trajectory"][-1]["validation_of"] = "strongest"
+    assert "its strongest operations answer 87.5 %" in described({"stages": stages}, tmp_path)["stage 2"]
+
+
 def test_collapse_and_its_absence_are_said(stages: list[dict[str, Any]], tmp_path: Path) -> None:
     assert described({"stages": stages, "collapse": None}, tmp_path)["collapse"] == "no"
     assert described({"stages": stages, "collapse": "6 of 8 edges"}, tmp_path)["collapse"] == "6 of 8 edges"
