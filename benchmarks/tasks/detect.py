@@ -54,7 +54,7 @@ class Detect(Task):
             value = assignment.options.get(name, known[0])
             if value not in known:
                 return [f"task detect: {name} is {' or '.join(known)}, not {value!r}"]
-        if assignment.recipe.batch_size % assignment.processes:
+        if assignment.processes > 1 and assignment.recipe.batch_size % assignment.processes:
             batch = f"a batch of {assignment.recipe.batch_size} images"
             return [f"task detect: {batch} cannot be divided among {assignment.processes} processes"]
         if assignment.data.root is None:
