@@ -181,7 +181,7 @@ def grid(repetitions: int, seed: int = 0, shapes: Sequence[str] = tuple(SHAPES))
                 yield cover_improvement(shape, cells, seeds, "cell", max(seeds, 2), repetitions, rng)
                 yield cover_improvement(shape, cells, seeds, "run", max(seeds, 2), repetitions, rng)
             yield cover_wild(shape, cells, 3, 6, repetitions, rng)
-        for runs in (3, 5, 10):
+        for runs in (5, 10):
             yield cover_interquartile(shape, runs, 8, repetitions // 4, rng)
     for persons, each in ((20, 2), (40, 4), (750, 4)):
         yield cover_queries(persons, each, False, repetitions, rng)

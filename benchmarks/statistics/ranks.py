@@ -22,6 +22,7 @@ from benchmarks.statistics.summary import LEVEL, Interval
 Array = NDArray[np.float64]
 RESAMPLES = 2000
 MINIMUM_TASKS = 2  # below it there is nothing to average
+MINIMUM_RUNS = 5  # a task; with three the interval of the interquartile mean covers 91.5 %
 MINIMUM_NETWORKS = 3  # the Friedman test needs three
 
 
@@ -99,14 +100,14 @@ def interquartile_mean(runs: ArrayLike) -> float:
 
 
 def interquartile_interval(runs: ArrayLike) -> Interval | None:
-    """Return the stratified bootstrap interval of the interquartile mean; None below three runs a task.
+    """Return the stratified bootstrap interval of the interquartile mean; None below five runs a task.
 
     Runs are resampled within each task. A resample of n runs varies (n - 1) / n as much as it should, so the
     percentiles are moved away from the estimate by sqrt(n / (n - 1)).
     """
     table = np.asarray(runs, float)
     count, tasks = table.shape
-    if count < 3 or np.ptp(table, axis=0).max() == 0:
+    if count < MINIMUM_RUNS or np.ptp(table, axis=0).max() == 0:
         return None
     drawn = np.random.default_rng(0).integers(count, size=(RESAMPLES, count, tasks))
     resampled = np.take_along_axis(table[None], drawn, axis=1).reshape(RESAMPLES, -1)

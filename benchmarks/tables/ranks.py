@@ -66,7 +66,7 @@ def _notes(found: Comparison) -> list[str]:
         f"Holm-adjusted: {pairs} differ.",
         "Win rate: share of (data set, other backbone) pairs that it wins, a tie counting half. Interquartile mean: of "
         "the middle half of all runs on all sets as ratios to the mean random cell; in brackets its 95 % interval over "
-        "the runs, from three runs on.",
+        "the runs, from five runs on.",
     ]
     if found.incomplete:
         texts.append(f"Left out, not measured on every set: {', '.join(found.incomplete)}.")

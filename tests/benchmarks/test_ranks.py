@@ -60,11 +60,11 @@ def test_profile_and_interquartile_mean_are_those_of_rliable() -> None:
 
 
 def test_the_interquartile_interval_is_a_stratified_bootstrap_widened_for_few_runs() -> None:
-    runs = np.random.default_rng(3).normal(0.5, 0.1, (4, 6))
+    runs = np.random.default_rng(3).normal(0.5, 0.1, (5, 6))
     interval = interquartile_interval(runs)
     assert interval is not None
-    draws = np.random.default_rng(0).integers(4, size=(2000, 4, 6))
+    draws = np.random.default_rng(0).integers(4, size=(2000, 5, 6))
     means = [interquartile_mean(np.take_along_axis(runs, draw, axis=0)) for draw in draws]
-    low = interquartile_mean(runs) + np.sqrt(4 / 3) * (np.quantile(means, 0.025) - interquartile_mean(runs))
+    low = interquartile_mean(runs) + np.sqrt(5 / 4) * (np.quantile(means, 0.025) - interquartile_mean(runs))
     assert interval.low == pytest.approx(low, abs=1e-12)
-    assert interquartile_interval(runs[:2]) is None
+    assert interquartile_interval(runs[:4]) is None
