@@ -13,12 +13,14 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]  # unknown to typeshed
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmarks.own_packages import in_own_folder
 from benchmarks.plan import Job
 from benchmarks.provenance import graphics_cards, processors
 from benchmarks.worker import Message, RunContext, run_in_child
@@ -105,6 +107,8 @@ class LocalEngine(Engine):
         self._running: list[_Running] = []
         self._processes = multiprocessing.get_context("forkserver")
         self._processes.set_forkserver_preload(["benchmarks.worker", *preload])
+        with in_own_folder():
+            forkserver.ensure_running()
 
     @property
     def free(self) -> int:

@@ -5,7 +5,10 @@ Only the standard library is used here: what is foreign may be any other package
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,6 +28,17 @@ def append_to_path(folder: Path) -> None:
     for place in (str(ROOT), str(folder)):
         if place not in sys.path:
             sys.path.append(place)
+
+
+@contextmanager
+def in_own_folder() -> Iterator[None]:
+    """Work in the folder of the packages, which a Python process that is started with ``-c`` searches first of all."""
+    here = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 def require_own_packages() -> None:

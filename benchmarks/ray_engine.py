@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine import Engine, Event, LocalEngine, lost_call
-from benchmarks.own_packages import ROOT
+from benchmarks.own_packages import in_own_folder
 from benchmarks.plan import Job
 from benchmarks.worker import Message, RunContext
 from nas.errors import NaswildError, require
@@ -123,14 +123,11 @@ def _connect(ray: Any) -> bool:
         return False
     for variable, value in SETTINGS.items():
         os.environ.setdefault(variable, value)
-    here = Path.cwd()
-    os.chdir(ROOT)  # Ray has its workers import from the folder it is started in first of all
     try:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="WARNING")
+        with in_own_folder():  # which Ray has its workers import from first of all
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level="WARNING")
     except ConnectionError as error:
         raise NaswildError(f"no Ray cluster answers at {os.environ.get('RAY_ADDRESS')}: {error}") from error
-    finally:
-        os.chdir(here)
     return True
 
 

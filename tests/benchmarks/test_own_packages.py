@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from benchmarks.own_packages import NAMES, ROOT
 
 Done = subprocess.CompletedProcess[str]
-RUN = "import sys; from benchmarks.cli import main; sys.argv[0] = 'naswild'; main()"
+COMMAND = "from benchmarks.cli import main\nif __name__ == '__main__':\n    main()\n"  # as it is installed
 TASK = """\
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,49 +57,55 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path) -> Callable[..., Done]:
-    def call(*arguments: str, isolated: bool = True, **environment: str) -> Done:
-        """Python there; with ``isolated`` the working directory is not first on the path, as for a command."""
+def python(folder: Path) -> Callable[..., Done]:
+    """Python in that folder."""
+
+    def call(*arguments: str, **environment: str) -> Done:
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment
-        command = [sys.executable, *(["-I"] if isolated else []), *arguments]
-        return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+        return subprocess.run([sys.executable, *arguments], cwd=folder, env=variables, capture_output=True, text=True)
 
     return call
 
 
+@pytest.fixture
+def naswild(python: Callable[..., Done], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Done]:
+    """The command there; its own folder is first on the path, the working directory is not on it."""
+    command = tmp_path_factory.mktemp("bin") / "naswild"
+    command.write_text(COMMAND)
+    return partial(python, str(command))
+
+
 @pytest.mark.parametrize("engine", ["local", "ray"])
-def test_a_suite_runs_in_a_folder_with_our_names(run: Callable[..., Done], engine: str) -> None:
+def test_a_suite_runs_in_a_folder_with_our_names(naswild: Callable[..., Done], engine: str) -> None:
     if engine == "ray":
         pytest.importorskip("ray")
-    done = run("-c", RUN, "run", "suite.yaml", "--engine", engine)
+    done = naswild("run", "suite.yaml", "--engine", engine)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "packages 4" in done.stdout
 
 
-def test_a_package_that_would_be_imported_instead_is_named(run: Callable[..., Done], folder: Path) -> None:
+def test_a_package_that_would_be_imported_instead_is_named(naswild: Callable[..., Done], folder: Path) -> None:
     (folder / "benchmarks").rmdir()  # or Python would not even find our command
-    done = run("-c", RUN, "suite", "list", isolated=False)
+    done = naswild("suite", "list", PYTHONPATH=".")
     assert done.returncode == 2
     said = f"error: `import nas` finds {folder.resolve() / 'nas'}, not naswild's package {ROOT / 'nas'}: rename"
     assert done.stderr.startswith(said)
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_so_is_it_for_a_module_run_by_name(run: Callable[..., Done], folder: Path) -> None:
+def test_so_is_it_for_a_module_run_by_name(python: Callable[..., Done], folder: Path) -> None:
     for name in {*NAMES} - {"detection"}:
         for path in (folder / name).glob("*.py"):
             path.unlink()
         (folder / name).rmdir()
-    done = run("-m", "benchmarks.speed.store", "--help", isolated=False)
+    done = python("-m", "benchmarks.speed.store", "--help")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("benchmarks.own_packages.ForeignPackage: `import detection` finds")
 
 
-def test_a_module_that_wants_its_own_package_of_that_name_is_told(run: Callable[..., Done], folder: Path) -> None:
+def test_a_module_that_wants_its_own_package_of_that_name_is_told(naswild: Callable[..., Done], folder: Path) -> None:
     (folder / "mine_too.py").write_text("import detection.mine\n")
-    done = run("-c", RUN, "run", "suite.yaml")
+    done = naswild("run", "suite.yaml")
     assert done.returncode == 2
-    assert (
-        done.stderr
-        == "error: mine imports detection.mine, but detection is naswild's package: give yours another name\n"
-    )
+    words = "mine imports detection.mine, but detection is naswild's package: give yours another name"
+    assert done.stderr == f"error: {words}\n"
