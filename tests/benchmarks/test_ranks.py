@@ -63,7 +63,7 @@ def test_the_interquartile_interval_is_a_stratified_bootstrap_widened_for_few_ru
     runs = np.random.default_rng(3).normal(0.5, 0.1, (5, 6))
     interval = interquartile_interval(runs)
     assert interval is not None
-    draws = np.random.default_rng(0).integers(4, size=(2000, 5, 6))
+    draws = np.random.default_rng(0).integers(5, size=(2000, 5, 6))
     means = [interquartile_mean(np.take_along_axis(runs, draw, axis=0)) for draw in draws]
     low = interquartile_mean(runs) + np.sqrt(5 / 4) * (np.quantile(means, 0.025) - interquartile_mean(runs))
     assert interval.low == pytest.approx(low, abs=1e-12)
