@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 BLOCKER = """
 import sys
@@ -42,3 +44,10 @@ for module, extra in (("mmdet_models", "detection"), ("torchreid_models", "reid"
         for module, extra in (("mmengine", "detection"), ("torchreid", "reid"))
     ]
     assert (done.returncode, done.stdout.splitlines(), done.stderr) == (0, said, "")
+
+
+def test_the_lower_bound_of_timm_is_the_one_that_contributing_tests():
+    root = Path(__file__).parents[2]
+    bound = re.search(r'"timm>=([\d.]+)"', (root / "pyproject.toml").read_text(encoding="utf-8"))
+    command = re.search(r"timm==([\d.]+)", (root / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert bound[1] == command[1]
