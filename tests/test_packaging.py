@@ -26,12 +26,18 @@ BROUGHT_BY = {"triton": "torch"}
 # Declared for others: mmdet imports mmcv, mmengine pkg_resources, torchreid gdown and OpenCV, PyTorch's exporter onnx.
 FOR_OTHERS = {"mmcv-lite", "setuptools", "gdown", "opencv-python-headless", "onnx"}
 # Extras whose modules a package may name in a plain import; elsewhere `require` says which extra brings them.
-EXTRAS = {"detection": {"detection"}, "reid": {"reid"}, "benchmarks": {"detection", "reid", "export", "ray"}}
+EXTRAS = {
+    "backbones": {"detection"},
+    "detection": {"detection"},
+    "reid": {"reid"},
+    "benchmarks": {"detection", "reid", "export", "ray"},
+}
+BUILD = ROOT / "backbones" / "packaging"  # runs where the build system's requirements are installed
 
 
 def _imports(package: str) -> Iterator[tuple[str, str | None]]:
     """Top-level modules that ``package`` imports, each with the extra that ``require`` was told, if it was."""
-    for path in sorted((ROOT / package).rglob("*.py")):
+    for path in sorted(path for path in (ROOT / package).rglob("*.py") if BUILD not in path.parents):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 yield from ((alias.name, None) for alias in node.names)

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+
+pytest.importorskip("mmdet")
+
 from tiny import start_run
 
 from benchmarks.tasks import Assignment, DataSource, Subject, get_task
@@ -18,9 +21,6 @@ from detection.data import CocoData
 from detection.recipe import DetectRecipe, Execution
 from nas.errors import NaswildError
 from nas.progress import Progress
-
-pytest.importorskip("mmdet")
-
 
 needs_gloo = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="PyTorch was built without gloo")
 
