@@ -14,7 +14,7 @@ from nas.errors import NaswildError, unknown
 from nas.genotype import Genotype
 from nas.network import CellBody, CellNetwork, Stem
 
-FORMAT = 1
+FORMAT = 2  # 1: classification networks; 2: with the head of another task
 # Arguments of timm.create_model that would fetch or unpickle something, or change what kind of module comes out.
 _NOT_FROM_A_FILE = ("pretrained", "checkpoint", "cache_dir", "feature", "out_indices", "num_classes", "scriptable")
 
@@ -94,6 +94,34 @@ class TimmArchitecture(BaseModel):
         return timm.create_model(self.name, pretrained=False, num_classes=num_classes, **self.kwargs)
 
 
+class TorchreidArchitecture(BaseModel):
+    """A network of torchreid's registry up to its last feature map: a backbone for re-identification alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["torchreid"] = "torchreid"
+    name: str
+
+    def build(self, num_classes: int, auxiliary: bool = False) -> nn.Module:  # noqa: ARG002
+        """Raise :class:`NaswildError`: it is no classification network."""
+        raise NaswildError(f"torchreid's {self.name} is a backbone for re-identification, no classification network")
+
+
+class PcbHead(BaseModel):
+    """The head of a re-identification network (:class:`reid.pcb.PCB`) and the set that it was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["pcb"] = "pcb"
+    parts: int = Field(ge=1, le=256)
+    reduced_dim: int = Field(ge=1, le=65536)
+    descriptor: Literal["before_reduction", "after_reduction"]
+    shared_reduction: bool
+    normalise_stripes: bool
+    last_stride: Literal[1, 2]
+    trained_on: str
+
+
 def _parts(item: Any) -> list[Any] | tuple[Any, ...]:
     return item if isinstance(item, list | tuple) else [item]
 
@@ -109,13 +137,15 @@ class WeightsMetadata(BaseModel):
     """The header of a weights file.
 
     ``mean`` and ``std`` are on the scale 0 to 1, ``input_size`` is (channels, height, width), ``recipe`` holds the
-    hyper-parameters of the training and ``score`` what it reached (fractions, e.g. ``{"top1": 0.974}``).
+    hyper-parameters of the training and ``score`` what it reached (fractions, e.g. ``{"top1": 0.974}``). With a
+    ``head`` the network is no classifier of ``architecture`` but that head on its backbone.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    format: int = FORMAT
-    architecture: Annotated[CellArchitecture | TimmArchitecture, Field(discriminator="kind")]
+    format: int = 1
+    architecture: Annotated[CellArchitecture | TimmArchitecture | TorchreidArchitecture, Field(discriminator="kind")]
+    head: PcbHead | None = None
     num_classes: int = Field(ge=0, le=10**6)
     classes: tuple[str, ...] = ()
     mean: tuple[float, ...] = IMAGENET_MEAN

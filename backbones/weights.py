@@ -40,7 +40,9 @@ __all__ = [
     "load_into",
     "load_network",
     "read_metadata",
+    "read_tensors",
     "save_weights",
+    "write_tensors",
 ]
 
 
@@ -66,9 +68,21 @@ def is_weights_file(source: Any) -> bool:
 
 def save_weights(path: str | os.PathLike[str], network: nn.Module, metadata: WeightsMetadata) -> None:
     """Write the state of a classification network and ``metadata``, in one step: the file is whole or not there."""
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
-    _check_whole({name: tuple(t.shape) for name, t in tensors.items()}, metadata, path)
+    state = network.state_dict()
+    _check_whole({name: tuple(tensor.shape) for name, tensor in state.items()}, metadata, path)
+    write_tensors(path, state, metadata)
+
+
+def write_tensors(path: str | os.PathLike[str], state: Mapping[str, Tensor], metadata: WeightsMetadata) -> None:
+    """Write ``state`` and ``metadata``, in one step: the file is whole or not there."""
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     atomic_write(path, save(tensors, {_KEY: metadata.model_dump_json()}))
+
+
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """All tensors of the file by name."""
+    with _opened(path) as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
 
 
 def read_metadata(path: str | os.PathLike[str]) -> WeightsMetadata:
@@ -146,6 +160,11 @@ def _listed(count: int, what: str, names: list[str]) -> str:
 
 def _check_whole(shapes: _Shapes, metadata: WeightsMetadata, path: str | os.PathLike[str]) -> None:
     """The tensors must be those of the architecture that the file names; found out without allocating any of them."""
+    if metadata.head is not None:
+        raise NaswildError(
+            f"{path} holds a network trained for re-identification, no classifier; score it: naswild evaluate "
+            f"--weights {path} --task reid --root FOLDER"
+        )
     auxiliary = any(key.startswith("auxiliary.") for key in shapes)
     with torch.device("meta"):
         expected = _build(metadata, path, auxiliary).state_dict()

@@ -7,12 +7,12 @@ from typing import Any
 import timm
 
 from backbones import mmdet_config
-from backbones.metadata import TimmArchitecture
+from backbones.metadata import CellArchitecture, TimmArchitecture
 from backbones.timm_backbone import is_timm_name
 from backbones.weights import is_weights_file, read_metadata
 from detection.recipe import DetectRecipe
 from nas import zoo
-from nas.errors import unknown
+from nas.errors import NaswildError, unknown
 
 
 def backbone_config(source: Any, recipe: DetectRecipe, pretrained: bool = True) -> dict[str, Any]:
@@ -46,5 +46,7 @@ def _untrained(weights: Any) -> tuple[Any, dict[str, Any]]:
     architecture = read_metadata(weights).architecture
     if isinstance(architecture, TimmArchitecture):
         return f"timm:{architecture.name}", architecture.kwargs
+    if not isinstance(architecture, CellArchitecture):
+        raise NaswildError(f"{weights} holds a network for re-identification, which is no backbone of a detector")
     shape = architecture.shape
     return shape.pop("genotype"), shape

@@ -44,6 +44,12 @@ class ReidData:
     whole: bool = True  # whether it has as many images as the published set
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The training identities by label, as the names of their files begin."""
+        named = {person.identity: re.split(r"[_.]", Path(person.path).name)[0] for person in self.train}
+        return tuple(named[label] for label in sorted(named))
+
+    @property
     def identities(self) -> int:
         """How many identities the training images show."""
         return len({person.identity for person in self.train})

@@ -7,15 +7,13 @@ from typing import Any
 import torch
 
 from backbones.build import build_backbone
-from backbones.cell_backbone import CellBackbone
-from backbones.metadata import CellArchitecture
 from backbones.pyramid import Pyramid
-from backbones.timm_backbone import TimmBackbone
 from backbones.weights import is_weights_file, read_metadata
 from nas.counting import count
 from nas.seeding import seed_all
 from reid.pcb import PCB
 from reid.recipe import ReidRecipe
+from reid.weights import architecture_backbone
 
 TORCHREID = "torchreid:"
 PAPER_SIDE = 224  # Table 5's multiply-adds are those of Table 3 without the classifier
@@ -67,7 +65,4 @@ def _strided(source: Any, **options: Any) -> Pyramid:
     """The backbone with its last stride, of a weights file the network that its header describes."""
     if not is_weights_file(source):
         return reid_backbone(source, last_stride=2, **options)
-    architecture = read_metadata(source).architecture
-    if isinstance(architecture, CellArchitecture):
-        return CellBackbone(**architecture.shape, out_indices=(-1,), **options)
-    return TimmBackbone(architecture.name, out_indices=(-1,), **architecture.kwargs, **options)
+    return architecture_backbone(read_metadata(source).architecture, 2, **options)

@@ -46,3 +46,4 @@ class ReidOutcome:
     attempts: int
     device: str
     picture: Path | None
+    weights: Path | None = None  # the trained network, which can be scored again

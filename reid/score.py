@@ -26,10 +26,12 @@ Distances = Callable[[Sequence[int]], Iterable[tuple[int, np.ndarray]]]
 
 @dataclass(frozen=True)
 class Retrieval:
-    """A ranking with the distances it came from."""
+    """A ranking with the distances and the descriptors (q, d) and (g, d) it came from."""
 
     ranking: Ranking
     distances: Distances
+    query: Tensor
+    gallery: Tensor
 
 
 def score_network(
@@ -45,14 +47,30 @@ def score_network(
 ) -> Retrieval:
     """Describe the images of ``data`` by ``network`` and rank its gallery for every query, as ``recipe`` says."""
 
-    def describe(people: tuple[Person, ...], stage: str) -> Tensor:
+    def part(people: tuple[Person, ...], stage: str) -> Tensor:
         paths = [person.path for person in people]
-        loader = ImageLoader(paths, recipe.height, recipe.width, fabric.device, workers=workers)
-        return extract_features(network, loader, mean, std, fabric, flip=recipe.flip_test, report=report, stage=stage)
+        return describe(network, paths, recipe, fabric, mean, std, workers=workers, report=report, stage=stage)
 
-    query, gallery = describe(data.query, "describe queries"), describe(data.gallery, "describe gallery")
+    query, gallery = part(data.query, "describe queries"), part(data.gallery, "describe gallery")
     distances = distances_between(query, gallery, recipe)
-    return Retrieval(rank(distances, data, recipe, fabric), distances)
+    return Retrieval(rank(distances, data, recipe, fabric), distances, query, gallery)
+
+
+def describe(
+    network: nn.Module,
+    paths: Sequence[str],
+    recipe: ReidRecipe,
+    fabric: Fabric,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    *,
+    workers: int = 0,
+    report: Report = silent,
+    stage: str = "describe",
+) -> Tensor:
+    """Descriptors (n, d) of the images at ``paths`` as ``recipe`` wants them (size, mirror images)."""
+    loader = ImageLoader(paths, recipe.height, recipe.width, fabric.device, workers=workers)
+    return extract_features(network, loader, mean, std, fabric, flip=recipe.flip_test, report=report, stage=stage)
 
 
 def distances_between(query: Tensor, gallery: Tensor, recipe: ReidRecipe) -> Distances:

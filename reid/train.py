@@ -33,6 +33,7 @@ from reid.recipe import ReidRecipe
 from reid.sampling import epoch_order, require_other_identities, share
 from reid.score import Retrieval, score_network
 from reid.train_run import Run, open_run
+from reid.weights import save_pcb
 
 
 def run_reid(
@@ -52,7 +53,8 @@ def run_reid(
 
     ``backbone_source`` is anything :func:`reid.model.reid_backbone` takes: a weights file, a genotype, a timm name, or
     ``"torchreid:NAME"``. A run that was killed continues from ``workdir`` and ends with the same numbers as an
-    uninterrupted one. The picture of ranked results goes to ``workdir/rankings.png``.
+    uninterrupted one. The picture of ranked results goes to ``workdir/rankings.png``, the trained network to
+    ``workdir/pcb.safetensors``.
 
     Raises :class:`NaswildError` for missing or damaged data, a backbone too coarse for ``parts``, or a diverged loss.
     """
@@ -74,8 +76,22 @@ def run_reid(
     mean, std = network.backbone.mean, network.backbone.std
     found = score_network(network, data, recipe, fabric, mean=mean, std=std, workers=execution.workers, report=report)
     picture = draw_rankings(workdir / "rankings.png", data, found) if fabric.is_global_zero else None
+    weights = _save(run, backbone_source, data, found, dataset) if fabric.is_global_zero else None
     clock.save()
-    return _outcome(run, data, found, sizes, picture)
+    return _outcome(run, data, found, sizes, picture, weights)
+
+
+def _save(run: Run, source: Any, data: ReidData, found: Retrieval, dataset: str) -> Path:
+    """Write the trained network beside its checkpoint, as a weights file that is scored again by itself."""
+    return save_pcb(
+        run.workdir / "pcb.safetensors",
+        run.network,
+        source,
+        run.recipe,
+        trained_on=dataset,
+        identities=data.names,
+        score=found.ranking.metrics,
+    )
 
 
 def train(run: Run) -> None:
@@ -154,7 +170,9 @@ def _record(run: Run, epoch: int) -> dict[str, float]:
     return {"epoch": epoch + 1, "learning_rate": rate, "train_loss": means["loss"], "train_accuracy": means["accuracy"]}
 
 
-def _outcome(run: Run, data: ReidData, found: Retrieval, sizes: dict[str, int], picture: Path | None) -> ReidOutcome:
+def _outcome(
+    run: Run, data: ReidData, found: Retrieval, sizes: dict[str, int], picture: Path | None, weights: Path | None
+) -> ReidOutcome:
     state, network, ranking = run.state, run.network, found.ranking
     return ReidOutcome(
         metrics=ranking.metrics,
@@ -177,5 +195,6 @@ def _outcome(run: Run, data: ReidData, found: Retrieval, sizes: dict[str, int], 
         attempts=run.clock.count,
         device=device_name(run.fabric.device, run.fabric.world_size),
         picture=picture,
+        weights=weights,
         **sizes,
     )

@@ -35,6 +35,7 @@ class Run:
     keeper: Keeper
     clock: Attempts
     report: Report
+    workdir: Path
 
 
 def open_run(
@@ -72,6 +73,7 @@ def open_run(
         keeper=keeper,
         clock=clock,
         report=report,
+        workdir=workdir,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchmarks.cli.evaluate_reid import Wanted, has_head, score_reid
 from benchmarks.cli.options import Imports, RunDir, Seed, console
 from benchmarks.cli.single import Root, Settings, absolute, run_one, settings
 
@@ -27,7 +28,11 @@ def evaluate(
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option("--weights", metavar="FILE", help="Only score this: a weights file, or a detector's checkpoint."),
+        typer.Option(
+            "--weights",
+            metavar="FILE",
+            help="Only score this: a weights file (also a PCB's), or a detector's checkpoint.",
+        ),
     ] = None,
     protocol: Annotated[
         str | None, typer.Option("--protocol", help="For a backbone: a protocol of the task's stage, by name or path.")
@@ -41,6 +46,22 @@ def evaluate(
         bool, typer.Option("--format-only", help="Of a detector: only write the file for COCO's test-dev server.")
     ] = False,
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where that file goes.")] = Path(),
+    on: Annotated[
+        str | None, typer.Option("--on", metavar="SET", help="Of a PCB: the set to score it on, if not its own.")
+    ] = None,
+    descriptors: Annotated[
+        Path | None, typer.Option("--descriptors", metavar="FILE", help="Of a PCB: write its descriptors there (.npz).")
+    ] = None,
+    query: Annotated[
+        Path | None, typer.Option("--query", metavar="FOLDER", help="Of a PCB: your own images to look for.")
+    ] = None,
+    gallery: Annotated[
+        Path | None, typer.Option("--gallery", metavar="FOLDER", help="Of a PCB: your own images to look in.")
+    ] = None,
+    ranking: Annotated[
+        Path | None, typer.Option("--ranking", metavar="FILE", help="Where their ranked lists go (.csv or .json).")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many gallery images a ranked list has.")] = 10,
     seed: Seed = 0,
     run_dir: RunDir = None,
     imports: Imports = None,
@@ -56,12 +77,19 @@ def evaluate(
     naswild evaluate --weights detector.pth --task detect --root ~/data/coco --format-only -o algorithm=pdarts
     naswild evaluate darts_v2.safetensors --task detect --protocol detect-mini --data digits-coco
     naswild evaluate darts_v2.safetensors --task reid --protocol reid-mini --root ~/reid -o set=market1501 -o parts=6
+    naswild evaluate --weights pcb.safetensors --task reid --root ~/reid
+    naswild evaluate --weights pcb.safetensors --task reid --root ~/reid --on dukemtmcreid --descriptors duke.npz
+    naswild evaluate --weights pcb.safetensors --task reid --query mine --gallery theirs --ranking nearest.csv --top 5
     """
     if (source is None) == (weights is None):
         raise typer.BadParameter("give a backbone to measure, or --weights FILE to score it as it is")
     given = settings(options)
     if _is_classification(task, imports):
         _score_classifier(Path(str(weights or source)), task, root, given)
+        return
+    if task == "reid" and has_head(weights):
+        with _progress() as report:
+            score_reid(Path(str(weights)), root, given, Wanted(on, descriptors, query, gallery, ranking, top), report)
         return
     detector = weights
     if source is not None:

@@ -84,7 +84,9 @@ class Reid(Task):
             macs=found.backbone_macs,
             input_size=found.input_size,
             details=_details(found),
-            artifacts={"picture": found.picture} if found.picture is not None else {},
+            artifacts={
+                name: path for name, path in (("picture", found.picture), ("pcb", found.weights)) if path is not None
+            },
             per_item={name: found.per_query[name].tolist() for name in PER_QUERY},
             item_groups=found.query_persons.tolist(),
         )
