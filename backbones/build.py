@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
-
-import timm
 
 from backbones.cell_backbone import CellBackbone
 from backbones.metadata import CellArchitecture
 from backbones.pyramid import Pyramid
-from backbones.timm_backbone import TimmBackbone, is_timm_name, names_weights, timm_config
-from backbones.weights import is_weights_file, read_metadata
+from backbones.source import parse_source
+from backbones.timm_backbone import TimmBackbone, names_weights, timm_config
+from backbones.weights import read_metadata
 from nas import zoo
-from nas.errors import unknown
 from nas.genotype import Genotype
 
 
@@ -32,7 +29,7 @@ def build_backbone(
     Args:
         source: A name of the zoo, a genotype (value, file or text), a weights file, a timm model (with ``timm:``
             before its name where both know it), ``local-dir:FOLDER`` (of timm's ``save_for_hf``) or
-            ``hf-hub:OWNER/NAME``, which is fetched.
+            ``hf-hub:OWNER/NAME``, which is fetched; see :mod:`backbones.source`.
         channels, cells: Size of a network of cells; a weights file and a timm model have their own.
         out_indices: Levels to return: 0 to 3 for strides 4 to 32; negative ones count from the last.
         last_stride: 1 keeps the last level at stride 16 (PCB).
@@ -41,18 +38,12 @@ def build_backbone(
     Raises :class:`nas.errors.UnknownName` with near matches, or another :class:`nas.errors.NaswildError`.
     """
     options |= {"out_indices": out_indices, "last_stride": last_stride}
-    if is_weights_file(source):
-        is_cell = isinstance(read_metadata(source).architecture, CellArchitecture)
-        return (CellBackbone if is_cell else TimmBackbone).from_file(source, **options)
-    if isinstance(source, str) and names_weights(source) and timm_config(source)[1] in ("cellnet", *zoo.names()):
-        return CellBackbone.from_timm(source, **options)
-    if isinstance(source, str) and is_timm_name(source):
-        return TimmBackbone(source, **options)
-    if isinstance(source, str) and _is_unknown(source):
-        raise unknown("backbone", source, [*zoo.names(), *timm.list_models()])
-    return CellBackbone(Genotype.load(source), channels, cells, **options)
-
-
-def _is_unknown(source: str) -> bool:
-    """A plain word that names nothing; texts and files are left to :meth:`Genotype.load`."""
-    return source not in zoo.names() and not any(c in source for c in "({./\\") and not Path(source).is_file()
+    found = parse_source(source).pyramid()
+    if found.kind == "weights":
+        is_cell = isinstance(read_metadata(found.value).architecture, CellArchitecture)
+        return (CellBackbone if is_cell else TimmBackbone).from_file(found.value, **options)
+    if found.kind == "timm" and names_weights(found.value) and timm_config(found.value)[1] in ("cellnet", *zoo.names()):
+        return CellBackbone.from_timm(found.value, **options)
+    if found.kind == "timm":
+        return TimmBackbone(found.value, **options)
+    return CellBackbone(Genotype.load(found.value), channels, cells, **options)

@@ -24,8 +24,8 @@ from backbones.fold import fold
 from backbones.metadata import WeightsMetadata
 from backbones.pyramid import Pyramid
 from backbones.rewrite import is_network_of_cells, rewritten
-from backbones.timm_backbone import is_timm_name
-from backbones.weights import is_weights_file, load_network, read_metadata
+from backbones.source import BackboneSource, parse_source
+from backbones.weights import load_network, read_metadata
 from nas import build_network
 from nas.errors import NaswildError, require, unknown
 
@@ -94,11 +94,12 @@ def export(
     """
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
-    metadata = read_metadata(source) if is_weights_file(source) else None
+    found = parse_source(source).pyramid()
+    metadata = read_metadata(found.value) if found.kind == "weights" else None
     if features:
-        network: nn.Module = build_backbone(source, channels=channels, cells=cells, out_indices=out_indices)
+        network: nn.Module = build_backbone(found, channels=channels, cells=cells, out_indices=out_indices)
     else:
-        network = _classifier(source, channels, cells, num_classes)
+        network = _classifier(found, channels, cells, num_classes)
     network.eval()
     names = [f"stride{stride}" for stride in network.strides] if isinstance(network, Pyramid) else ["logits"]
     images = torch.randn(_CHECK_BATCH, *_image(metadata, input_size), generator=torch.Generator().manual_seed(0))
@@ -116,12 +117,12 @@ def export(
     return Export(os.fspath(out), format, size, tuple(names), difference)
 
 
-def _classifier(source: Any, channels: int, cells: int, num_classes: int) -> nn.Module:
-    if is_weights_file(source):
-        return load_network(source)
-    if isinstance(source, str) and is_timm_name(source):
-        return timm.create_model(source.removeprefix("timm:"), num_classes=num_classes)
-    return build_network(source, "imagenet", channels, cells, num_classes)
+def _classifier(source: BackboneSource, channels: int, cells: int, num_classes: int) -> nn.Module:
+    if source.kind == "weights":
+        return load_network(source.value)
+    if source.kind == "timm":
+        return timm.create_model(source.value, num_classes=num_classes)
+    return build_network(source.value, "imagenet", channels, cells, num_classes)
 
 
 def _image(metadata: WeightsMetadata | None, input_size: int | tuple[int, int] | None) -> tuple[int, int, int]:

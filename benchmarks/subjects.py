@@ -49,11 +49,17 @@ def given_source(entry: BackboneEntry, document: Document, where: Location) -> S
 
 
 def _cell(entry: BackboneEntry, text: str, document: Document) -> Source:
+    from backbones.source import BackboneSource, no_such_backbone
+    from nas import zoo
+
     published = entry.source == "zoo"
-    source = text if published else str(_beside(document, text))
-    genotype = Genotype.load(source) if published else Genotype.from_file(source)
+    if published and text not in zoo.names():
+        raise no_such_backbone(text)
+    found = BackboneSource("zoo" if published else "genotype", text)
+    source = text if published or found.is_text else str(_beside(document, text))
+    genotype = Genotype.load(source) if published or found.is_text else Genotype.from_file(source)
     subject = Subject(
-        name=entry.name or (text if published else Path(source).stem),
+        name=entry.name or found.name,
         kind="published" if published else "file",
         source=source,
         genotype=genotype.to_dict(),

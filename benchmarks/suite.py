@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from benchmarks.yamlfile import Document, Location, find_named, named, read_yaml, validate
-from nas.errors import unknown
+from nas.errors import UnknownName, unknown
 
 FOLDER = Path(__file__).parent / "suites"
 
@@ -46,7 +46,7 @@ class BackboneEntry(_Part):
     search: Search | None = None
     random: int | None = Field(None, ge=1, le=10_000)  # how many random cells of the search space
     zoo: str | None = None  # a published cell
-    genotype: str | None = None  # a genotype file
+    genotype: str | None = None  # a genotype: a file, or its text
     weights: str | None = None  # a weights file: evaluated as it is
     timm: str | None = None  # a timm model
     torchreid: str | None = None  # one of torchreid's networks, from new weights; for re-identification only
@@ -69,16 +69,15 @@ class BackboneEntry(_Part):
         return next(name for name in SOURCES if getattr(self, name) is not None)
 
 
-def _entry_of(text: str) -> dict[str, str]:
-    """``timm:resnet18``, ``torchreid:osnet_x1_0``, ``weights/a.safetensors``, ``cells/mine.json`` or a zoo name."""
-    for library in ("timm", "torchreid"):
-        if text.startswith(f"{library}:"):
-            return {library: text.removeprefix(f"{library}:")}
-    if text.endswith(".safetensors"):
-        return {"weights": text}
-    if text.endswith((".json", ".yaml", ".yml", ".txt")) or "/" in text:
-        return {"genotype": text}
-    return {"zoo": text}
+def _entry_of(text: str) -> dict[str, Any]:
+    """What :func:`backbones.source.parse_source` makes of ``text``; unknown words are left for the plan."""
+    from backbones.source import parse_source
+
+    try:
+        source = parse_source(text)
+    except UnknownName:
+        return {"zoo": text}  # refused where the backbone is looked up, with its line in the suite
+    return {source.kind: source.value}
 
 
 def _axis(value: Any) -> tuple[int | str, ...]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
-
 from backbones import mmdet_config
 from backbones.metadata import CellArchitecture, TimmArchitecture
-from backbones.timm_backbone import is_timm_name
-from backbones.weights import is_weights_file, read_metadata
+from backbones.source import parse_source
+from backbones.weights import read_metadata
 from detection.recipe import DetectRecipe
-from nas import zoo
-from nas.errors import NaswildError, unknown
+from nas.errors import NaswildError
 
 
 def backbone_config(source: Any, recipe: DetectRecipe, pretrained: bool = True) -> dict[str, Any]:
@@ -22,9 +19,7 @@ def backbone_config(source: Any, recipe: DetectRecipe, pretrained: bool = True) 
 
     The types ``CellBackbone`` and ``TimmBackbone`` come from :mod:`backbones.mmdet_models`.
     """
-    known = is_weights_file(source) or source in zoo.names() if isinstance(source, str) else True
-    if not known and source.isidentifier() and not is_timm_name(source):
-        raise unknown("backbone", source, [*zoo.names(), *timm.list_models()])
+    found = parse_source(source)
     options: dict[str, Any] = {
         "channels": recipe.shape.channels,
         "cells": recipe.shape.cells,
@@ -35,8 +30,8 @@ def backbone_config(source: Any, recipe: DetectRecipe, pretrained: bool = True) 
         "checkpointing": recipe.checkpointing,
         "drop_path": recipe.drop_path,
     }
-    if is_weights_file(source) and not pretrained:
-        source, shape = _untrained(source)
+    if found.kind == "weights" and not pretrained:
+        source, shape = _untrained(found.value)
         options |= shape
     return mmdet_config.backbone_config(source, **options)
 

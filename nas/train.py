@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from torch import Tensor, nn
 
+from nas import zoo
 from nas.attempts import device_name, peak_memory_bytes
 from nas.errors import NaswildError
 from nas.genotype import Genotype
@@ -67,17 +69,19 @@ class TrainOutcome:
 def new_network(source: Any, recipe: RetrainRecipe, num_classes: int, *, seed: int) -> nn.Module:
     """The untrained network of ``recipe`` around the cells of ``source``, its weights drawn from ``seed``.
 
-    ``source`` is anything :meth:`nas.Genotype.load` takes, or ``"timm:NAME"`` for a model of timm.
+    ``source`` is anything :meth:`nas.Genotype.load` takes, ``"timm:NAME"``, or a name that only timm has.
     """
     seed_all(seed, "init")
-    if isinstance(source, str) and source.startswith("timm:"):
-        import timm
-
+    if isinstance(source, str) and _is_timm_name(source):
         return timm.create_model(source.removeprefix("timm:"), pretrained=False, num_classes=num_classes)
     shape = recipe.network
     return build_network(
         Genotype.load(source), shape.stem, shape.channels, shape.cells, num_classes, recipe.auxiliary_weight > 0
     )
+
+
+def _is_timm_name(source: str) -> bool:
+    return source.startswith("timm:") or (source not in zoo.names() and timm.is_model(source))
 
 
 def train_classifier(

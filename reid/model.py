@@ -8,6 +8,7 @@ import torch
 
 from backbones.build import build_backbone
 from backbones.pyramid import Pyramid
+from backbones.source import parse_source
 from backbones.weights import is_weights_file, read_metadata
 from nas.counting import count
 from nas.seeding import seed_all
@@ -15,17 +16,17 @@ from reid.pcb import PCB
 from reid.recipe import ReidRecipe
 from reid.weights import architecture_backbone
 
-TORCHREID = "torchreid:"
 PAPER_SIDE = 224  # Table 5's multiply-adds are those of Table 3 without the classifier
 
 
 def reid_backbone(source: Any, last_stride: int = 1, **options: Any) -> Pyramid:
     """The backbone ``source`` with its last level only; ``"torchreid:NAME"`` takes one of torchreid's own networks."""
-    if isinstance(source, str) and source.startswith(TORCHREID):
+    found = parse_source(source)
+    if found.kind == "torchreid":
         from reid.torchreid_backbones import TorchreidBackbone
 
-        return TorchreidBackbone(source.removeprefix(TORCHREID), last_stride)
-    return build_backbone(source, out_indices=(-1,), last_stride=last_stride, **options)
+        return TorchreidBackbone(found.value, last_stride)
+    return build_backbone(found, out_indices=(-1,), last_stride=last_stride, **options)
 
 
 def build_pcb(source: Any, recipe: ReidRecipe, *, parts: int, identities: int, seed: int, **options: Any) -> PCB:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.store import Result
 
 Source = Annotated[
-    str, typer.Argument(help="A published cell, a genotype file, a weights file (.safetensors), or timm:NAME.")
+    str, typer.Argument(help="A published cell, a genotype (file or text), or a timm model (timm:NAME, NAME).")
 ]
 On = Annotated[str, typer.Option("--on", help="The data: digits, cifar10, ..., or a folder of class folders.")]
 Root = Annotated[Path | None, typer.Option("--root", metavar="FOLDER", help="Where your copy of the data is.")]
@@ -78,6 +78,8 @@ def retrain(
 ) -> None:
     """Train a backbone as a classification network; gives a weights file that any task starts from.
 
+    A weights file as the source stands for its network, which is trained anew in the protocol's size.
+
     Options of the task: processes, accumulate, compile (1), workers, tensorboard (1). Of the data: corrupt (skip),
     subset_classes, subset_seed.
 
@@ -99,7 +101,7 @@ def retrain(
         raise unknown("option", name, [*get_task("classify").options, *OPTIONS])
     suite = {
         "name": "retrain",
-        "backbones": [absolute(source)],
+        "backbones": [_untrained(source)],
         "tasks": [{"task": "classify", "data": on, **of_task}],
         "protocols": {"retrain": protocol},
         "seeds": [seed],
@@ -121,9 +123,20 @@ def settings(options: list[str] | None) -> dict[str, int | str]:
 
 
 def absolute(source: str) -> str:
-    """Files by their full path, so that a run directory elsewhere finds them."""
-    path = Path(source).expanduser()
-    return str(path.resolve()) if path.is_file() else source
+    """Files by their full path, so that a run directory elsewhere finds them; unknown names are refused."""
+    from backbones.source import parse_source
+
+    found = parse_source(source)
+    return str(Path(source).expanduser().resolve()) if found.is_file else source
+
+
+def _untrained(source: str) -> dict[str, str]:
+    """The suite's entry for the network of ``source``, named after it."""
+    from backbones.source import parse_source
+
+    found = parse_source(absolute(source))
+    network = found.network()
+    return {network.kind: network.value, **({"name": found.name} if found.kind == "weights" else {})}
 
 
 def _proxy(name: str, root: Path | None, options: dict[str, int | str] | None = None) -> dict[str, Any]:
@@ -143,6 +156,7 @@ def run_one(content: dict[str, Any], run_dir: Path | None, imports: list[str] | 
     from benchmarks.run import Options, plan_suite, run_plan
     from benchmarks.suite import Suite
     from benchmarks.yamlfile import Document, validate
+    from nas.errors import NaswildError
 
     document = Document(Path("command line"), content, {})
     options = Options(overwrite="failed", slots=1, imports=tuple(imports or ()))
@@ -153,6 +167,8 @@ def run_one(content: dict[str, Any], run_dir: Path | None, imports: list[str] | 
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped; the same command goes on from here\n")
         raise typer.Exit(130) from None
+    if not plan.jobs:
+        raise NaswildError(f"there is nothing to do: no task of {content['name']} takes {content['backbones'][0]}")
     last = plan.jobs[-1]
     found = [result for result in summary.results if result.key == last.key]
     if not found:
