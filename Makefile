@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 # One thread a process: the tests and the two slots of `make demo` share two cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test test-zoo lint format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/naswild run mini
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2
+
+# Swaps the backbone of every config that mmdet ships (an hour). `python -m tests.backbones.mmdet_zoo` counts the outcomes.
+test-zoo: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 -m zoo
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

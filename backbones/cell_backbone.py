@@ -33,7 +33,7 @@ class CellBackbone(Pyramid):
         in_channels: Channels of the input.
         frozen_stages: The stem and the stages up to this level are kept as they are; -1 freezes nothing.
         norm_eval: Batch normalisation uses its running statistics in training too.
-        norm: ``"BN"`` or ``"SyncBN"``.
+        norm: ``"BN"``, ``"SyncBN"`` or ``"GN"``.
         checkpointing: Recompute the cells in the backward pass: less memory, the same result.
         drop_path: Probability with which a path of a cell is dropped in training.
     """

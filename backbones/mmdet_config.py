@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from backbones.metadata import CellArchitecture
+from backbones.offline import without_downloads
 from backbones.probe import evaluating
-from backbones.timm_backbone import is_timm_name
-from backbones.weights import is_weights_file, read_metadata
-from nas import zoo
+from backbones.source import parse_source
+from backbones.weights import read_metadata
 from nas.errors import NaswildError, require, unknown
 from nas.genotype import Genotype
 
@@ -58,12 +60,54 @@ def _shipped(name: str) -> Path:
     return configs[key]
 
 
+def detector_of(cfg: Any) -> tuple[str, Any]:
+    """The detector's place in the config and itself: that of a tracker or a teacher and its student is a level down."""
+    model: Any = cfg.get("model") or {}
+    inner = model.get("detector")
+    return ("model.detector", inner) if isinstance(inner, dict) else ("model", model)
+
+
+def for_trial(model: Any) -> Any:
+    """A copy of the config ``model`` that can be built in one process and fetches no weights.
+
+    mmdet's constructors change the config that they get, and mmcv's ``MMSyncBN`` wants a process group.
+    """
+    model = copy.deepcopy(model)
+    for node in dicts(model):
+        for key in ("pretrained", "init_cfg", "teacher_ckpt"):
+            if node.get(key) and (key != "init_cfg" or "Pretrained" in str(node[key])):
+                node[key] = False if node[key] is True else None
+        if node.get("type") in ("SyncBN", "MMSyncBN"):
+            node["type"] = "BN"
+    return model
+
+
+def dicts(node: Any) -> Iterator[Any]:
+    """Every mapping in a config, outer ones first."""
+    if isinstance(node, dict):
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ():
+        yield from dicts(child)
+
+
 def measure(backbone: Any) -> Levels:
     """Channels and strides of the levels that the backbone config ``backbone`` gives, found by running it once."""
+    return levels_of(build(backbone, "the config's own backbone"))
+
+
+def build(backbone: Any, what: str) -> nn.Module:
+    """The module of a backbone config, without pretrained weights; ``what`` names it in errors."""
+    kind = backbone.get("type")
     try:
-        module = require("mmdet.registry", "detection").MODELS.build(backbone)
-    except (ImportError, KeyError, TypeError, AssertionError, ValueError) as error:
-        raise NaswildError(f"the config's own backbone {backbone.get('type')!r} cannot be built: {error}") from error
+        with without_downloads():
+            module: nn.Module = require("mmdet.registry", "detection").MODELS.build(for_trial(backbone))
+    except (ImportError, LookupError, TypeError, AssertionError, ValueError, AttributeError) as error:
+        raise NaswildError(f"{what} {kind!r} cannot be built: {error}") from error
+    return module
+
+
+def levels_of(module: nn.Module) -> Levels:
+    """Channels and strides of what a backbone puts out, found by running it once."""
     with evaluating(module), torch.no_grad():
         outputs = module(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE))
     levels = [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
@@ -73,13 +117,14 @@ def measure(backbone: Any) -> Levels:
 
 def backbone_config(source: Any, *, channels: int = 48, cells: int = 14, **options: Any) -> dict[str, Any]:
     """The mmdet config of ``source`` (anything that :func:`backbones.build_backbone` takes)."""
-    if is_weights_file(source):
-        is_cell = isinstance(read_metadata(source).architecture, CellArchitecture)
+    found = parse_source(source).pyramid()
+    if found.kind == "weights":
+        is_cell = isinstance(read_metadata(found.value).architecture, CellArchitecture)
         kind = "CellBackbone" if is_cell else "TimmBackbone"
-        return {"type": kind, "weights": str(Path(source).resolve()), **options}
-    if isinstance(source, str) and is_timm_name(source):
-        return {"type": "TimmBackbone", "name": source.removeprefix("timm:"), **options}
-    genotype = source if isinstance(source, str) and source in zoo.names() else Genotype.load(source).to_dict()
+        return {"type": kind, "weights": str(Path(found.value).resolve()), **options}
+    if found.kind == "timm":
+        return {"type": "TimmBackbone", "name": found.value, **options}
+    genotype = found.value if found.kind == "zoo" else Genotype.load(found.value).to_dict()
     return {"type": "CellBackbone", "genotype": genotype, "channels": channels, "cells": cells, **options}
 
 
@@ -89,7 +134,8 @@ def rewrite_channels(model: Any, old: Sequence[int], new: Sequence[int], name: s
     ``name`` is the place of ``model`` in its config, for the list.
 
     Lists that begin with the channels (``neck.in_channels``, and with SSD also what the neck passes on),
-    ``in_channels`` from the last to the first (YOLOv3), and a single ``in_channels`` that reads the last level.
+    ``in_channels`` from the last to the first (YOLOv3), and a single ``in_channels`` that reads the last level: the
+    first neck's, or the heads' where no neck changes the channels.
     """
     changes = []
     for path, holder, key in _channel_fields(model):
@@ -112,7 +158,7 @@ def _channel_fields(node: Any, path: str = "model") -> Iterator[tuple[str, Any, 
         for key, value in list(node.items()):
             if key in ("in_channels", "in_channel", "out_channels"):
                 yield f"{path}.{key}", node, key
-            elif key != "backbone":
+            elif key != "backbone" and not key.startswith("teacher"):  # a teacher keeps a backbone of its own
                 yield from _channel_fields(value, f"{path}.{key}")
     elif isinstance(node, list | tuple):
         for index, value in enumerate(node):
@@ -120,9 +166,13 @@ def _channel_fields(node: Any, path: str = "model") -> Iterator[tuple[str, Any, 
 
 
 def _reads_backbone(path: str, model: Any) -> bool:
-    """A single number is the backbone's only where the first neck, or a head without one, takes it in."""
-    first = "model.neck[0]." if isinstance(model.get("neck"), list) else "model.neck."
-    return path.endswith(("in_channels", "in_channel")) and (path.startswith(first) or not model.get("neck"))
+    """A single number is the backbone's where the first neck takes it in, or the heads of one without such a neck."""
+    necks = model.get("neck") or []
+    neck = necks if isinstance(necks, dict) else necks[0] if necks else {}
+    if any(key in node for node in dicts(neck) for key in ("in_channels", "in_channel")):
+        first = "model.neck." if isinstance(necks, dict) else "model.neck[0]."
+        return path.startswith(first) and path.endswith(("in_channels", "in_channel"))
+    return path.endswith(("in_channels", "in_channel", "roi_extractor.out_channels"))
 
 
 @contextmanager

@@ -6,6 +6,8 @@ Import it once (``custom_imports = dict(imports=["backbones.mmdet_models"])`` in
                   init_cfg=dict(type="Pretrained", checkpoint="pdarts.safetensors"))
     backbone=dict(type="CellBackbone", weights="pdarts.safetensors", out_indices=(1, 2, 3))
     backbone=dict(type="TimmBackbone", name="resnet50", pretrained=True, out_indices=(1, 2, 3))
+
+``extra_levels=1`` adds a level at stride 64 (P6), which subsamples the last one as mmdet's FPN does.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ import copy
 import logging
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
+from torch.nn import functional
 
 from backbones import cell_backbone, timm_backbone
 from backbones.metadata import CellArchitecture, TimmArchitecture
@@ -35,14 +40,25 @@ class _Initialised(BaseModule):  # type: ignore[misc, valid-type]
     load_report: LoadReport | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
     _is_init: bool
 
-    def _prepare(self, init_cfg: Any, weights: str | None) -> None:
+    def _prepare(self, init_cfg: Any, weights: str | None, extra_levels: int) -> None:
         self.init_cfg = copy.deepcopy(init_cfg)
+        self.extra_levels = extra_levels
+        self.channels += self.channels[-1:] * extra_levels
+        self.strides += tuple(self.strides[-1] * 2**level for level in range(1, extra_levels + 1))
         if weights is not None:
             self.load_report = load_into(self, weights)
         if (file := weights or self._file()) is not None:
             self._normalise_as(file)
+
+    def _extended(self, levels: list[Tensor]) -> tuple[Tensor, ...]:
+        """The levels as mmdet's backbones give them: a tuple, on which some necks insist."""
+        for _ in range(self.extra_levels):
+            levels = [*levels, functional.max_pool2d(levels[-1], 1, stride=2)]
+        return tuple(levels)
 
     def _file(self) -> str | None:
         """Our weights file that ``init_cfg`` names, if it does."""
@@ -81,7 +97,13 @@ class MMDetCellBackbone(cell_backbone.CellBackbone, _Initialised):
     """:class:`backbones.CellBackbone` with mmengine's ``init_cfg``; ``weights`` is a file that also gives the cells."""
 
     def __init__(
-        self, genotype: Any = None, *args: Any, weights: str | None = None, init_cfg: Any = None, **options: Any
+        self,
+        genotype: Any = None,
+        *args: Any,
+        weights: str | None = None,
+        init_cfg: Any = None,
+        extra_levels: int = 0,
+        **options: Any,
     ) -> None:
         if weights is not None:
             given = options if genotype is None else options | {"genotype": genotype}
@@ -90,7 +112,11 @@ class MMDetCellBackbone(cell_backbone.CellBackbone, _Initialised):
         if genotype is None:
             raise NaswildError("CellBackbone needs genotype= (a zoo name, a file, a text) or weights= (a weights file)")
         super().__init__(genotype, *args, **options)
-        self._prepare(init_cfg, weights)
+        self._prepare(init_cfg, weights, extra_levels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """The levels of ``out_indices``, then those of ``extra_levels``."""
+        return self._extended(super().forward(x))
 
 
 @MODELS.register_module(name="TimmBackbone")
@@ -98,7 +124,13 @@ class MMDetTimmBackbone(timm_backbone.TimmBackbone, _Initialised):
     """:class:`backbones.TimmBackbone` with mmengine's ``init_cfg``; ``weights`` is a file that also names the model."""
 
     def __init__(
-        self, name: str | None = None, *args: Any, weights: str | None = None, init_cfg: Any = None, **options: Any
+        self,
+        name: str | None = None,
+        *args: Any,
+        weights: str | None = None,
+        init_cfg: Any = None,
+        extra_levels: int = 0,
+        **options: Any,
     ) -> None:
         if weights is not None:
             architecture = _shape_of(weights, TimmArchitecture)
@@ -108,7 +140,11 @@ class MMDetTimmBackbone(timm_backbone.TimmBackbone, _Initialised):
         if name is None:
             raise NaswildError("TimmBackbone needs name= (a timm model) or weights= (a weights file)")
         super().__init__(name, *args, **options)
-        self._prepare(init_cfg, weights)
+        self._prepare(init_cfg, weights, extra_levels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """The levels of ``out_indices``, then those of ``extra_levels``."""
+        return self._extended(super().forward(x))
 
 
 def _shape_of(weights: str, kind: type) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from backbones.group_norm import grouped
 from backbones.sync_norm import synchronised
 from nas.errors import NaswildError
 from nas.genotype import Genotype
@@ -15,7 +16,7 @@ from nas.genotype import Genotype
 if TYPE_CHECKING:
     from backbones.weights import LoadReport
 
-Norm = Literal["BN", "SyncBN"]
+Norm = Literal["BN", "SyncBN", "GN"]
 # Mean and deviation of ImageNet's red, green and blue, 0 to 1: the normalisation of a backbone without a file.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -100,18 +101,20 @@ def take_levels(out_indices: Sequence[int], count: int, what: str) -> tuple[int,
 
 
 def with_norm(module: nn.Module, norm: str) -> nn.Module:
-    """``module`` normalised as built for "BN", with statistics shared by all processes for "SyncBN"."""
+    """``module`` as built for "BN", with statistics of all processes for "SyncBN", normalised by groups for "GN"."""
     if norm == "BN":
         return module
     if norm == "SyncBN":
         return synchronised(module)
-    raise NaswildError(f"norm must be 'BN' or 'SyncBN', not {norm!r}")
+    if norm == "GN":
+        return grouped(module)
+    raise NaswildError(f"norm must be 'BN', 'SyncBN' or 'GN', not {norm!r}")
 
 
 # What mmdet's or timm's backbones call their options, and what to write here.
 _ELSEWHERE = {
     "with_cp": "checkpointing=True",
-    "norm_cfg": 'norm="SyncBN" (or "BN")',
+    "norm_cfg": 'norm="SyncBN" (or "BN", "GN")',
     "in_chans": "in_channels",
     "drop_path_rate": "drop_path",
     "pretrained": 'weights="FILE.safetensors" or init_cfg=dict(type="Pretrained", checkpoint="FILE.safetensors")',

@@ -52,7 +52,7 @@ class TimmBackbone(Pyramid):
         in_channels: Channels of the input.
         frozen_stages: Everything that the levels up to this one depend on is kept as it is; -1 freezes nothing.
         norm_eval: Batch normalisation uses its running statistics in training too.
-        norm: ``"BN"`` (what the model has) or ``"SyncBN"``.
+        norm: ``"BN"`` (what the model has), ``"SyncBN"`` or ``"GN"``.
         checkpointing: timm's gradient checkpointing.
         drop_path: timm's ``drop_path_rate``.
         model_options: Further arguments of ``timm.create_model``.

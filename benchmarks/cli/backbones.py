@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 Backbone = Annotated[
     str,
-    typer.Option("--backbone", metavar="NAME", help="A published cell, a genotype or weights file, or timm:NAME."),
+    typer.Option("--backbone", metavar="NAME", help="A cell, a genotype or weights file, or a timm model (timm:NAME)."),
 ]
 Channels = Annotated[int, typer.Option("--channels", help="Of a cell that comes without a weights file.")]
 Cells = Annotated[int, typer.Option("--cells", help="Of a cell that comes without a weights file.")]
@@ -24,18 +24,41 @@ def swap(
     untried: Annotated[
         bool, typer.Option("--untried", help="Write it although the detector cannot be built and run on this machine.")
     ] = False,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="NAME=VALUE", help="Of the backbone: norm_eval=true, drop_path=0.2, ..."),
+    ] = None,
 ) -> None:
-    """Put another backbone into an mmdetection config; channels, levels and normalisation follow.
+    """Put another backbone into an mmdetection config; channels, levels, normalisation and rates follow.
+
+    Prints every change and keeps the file if its detector trains for one step.
 
     Examples:
 
     \b
     naswild swap retinanet_r50_fpn_1x_coco.py --backbone pdarts_cifar10 -o retinanet_pdarts.py
-    naswild swap my_config.py --backbone mine.safetensors -o new.py
+    naswild swap my_config.py --backbone mine.safetensors --option frozen_stages=0 -o new.py
     """
     from backbones.swap import swap as swap_backbone
 
-    typer.echo(swap_backbone(config, backbone, out, channels=channels, cells=cells, trial=not untried))
+    given = {"channels": channels, "cells": cells} | _values(options or [])
+    typer.echo(swap_backbone(config, backbone, out, trial=not untried, **given))
+
+
+def _values(options: list[str]) -> dict[str, Any]:
+    """``["norm_eval=true", "drop_path=0.2"]`` as a mapping, values read as YAML."""
+    import yaml
+
+    found = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals or not name.isidentifier():
+            raise typer.BadParameter(f"{option!r}: write NAME=VALUE")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise typer.BadParameter(f"{option!r}: {value!r} is no value ({error})") from None
+    return found
 
 
 def convert(
