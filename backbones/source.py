@@ -25,7 +25,7 @@ from typing import Any, Literal
 import timm
 
 from backbones import baselines  # noqa: F401  (names that it adds to timm's are sources too)
-from backbones.metadata import CellArchitecture
+from backbones.metadata import CellArchitecture, TimmArchitecture
 from backbones.timm_backbone import is_timm_name, names_weights
 from backbones.weights import is_weights_file, read_metadata
 from nas import zoo
@@ -77,6 +77,8 @@ class BackboneSource:
         architecture = read_metadata(self.value).architecture
         if isinstance(architecture, CellArchitecture):
             return BackboneSource("genotype", json.dumps(architecture.genotype))
+        if not isinstance(architecture, TimmArchitecture):
+            raise NaswildError(f"{self.value} holds a network for re-identification, which has no name as a backbone")
         if architecture.kwargs:
             raise NaswildError(
                 f"{self.value} holds {architecture.name} with {architecture.kwargs}, for which there is no name"
