@@ -26,6 +26,8 @@ FAILURES = (
 # Side of the images where the config fixes none, and what keeps one step small (a small image has few places to choose
 # queries from): proposals, queries and sampled boxes an image.
 _SIDE, _PROPOSALS, _QUERIES, _SAMPLES = 128, 20, 100, 16
+# Side for one image without a step: re-identification's heads pool over 256 x 128.
+_WHOLE = 256
 
 
 def try_out(text: str, config: str) -> str:
@@ -45,7 +47,7 @@ def try_out(text: str, config: str) -> str:
             side = _side(model)
             if (reason := _not_steppable(detector)) is None:
                 return f"tried: one training step of {place}, loss {_step(detector, cfg, side):.3g}"
-            _run(detector, side)
+            _run(detector, max(side, _WHOLE))
             return f"tried: {place} was built and run on one image; not trained for a step: {reason}"
     except FAILURES as error:
         raise NaswildError(
@@ -122,6 +124,7 @@ def _step(detector: Any, cfg: Any, side: int) -> float:
     """One step of the config's optimiser on two random images; the loss, which must reach the backbone."""
     detector.init_weights()
     detector.train()
+    _start(detector)
     optimizer = _optimizer(detector, cfg)
     data = _preprocessor(detector)(_batch(detector, cfg, side), True)
     loss, _ = detector.parse_losses(detector.loss(data["inputs"], data["data_samples"]))
@@ -133,6 +136,13 @@ def _step(detector: Any, cfg: Any, side: int) -> float:
         raise NaswildError(f"its loss on random images is {loss.item()}")
     optimizer.step()
     return float(loss)
+
+
+def _start(detector: Any) -> None:
+    """Tell heads that change with the epoch (TOOD) or the step (BoxInst) that training begins."""
+    if hasattr(detector, "set_epoch"):
+        detector.set_epoch(0)
+    require("mmengine.logging", "detection").MessageHub.get_current_instance().update_info("iter", 0)
 
 
 def _optimizer(detector: nn.Module, cfg: Any) -> Any:

@@ -95,7 +95,7 @@ def _unexpected(path: Path, out: Path, done: Any) -> Iterator[str]:
     told = [change.split(":")[0] for change in done.changes]
     allowed = re.compile(
         r"model\.(detector\.)?(backbone|init_cfg)\b|custom_imports|load_from|optim_wrapper\.(constructor|paramwise_cfg)"
-        r"|.*data_preprocessor\.(mean|std|bgr_to_rgb|rgb_to_bgr|to_rgb)|.*\.(mean|to_rgb)$"
+        r"|.*data_preprocessor\.(mean|std|bgr_to_rgb|rgb_to_bgr|to_rgb)|.*\.(mean|to_rgb)(\[\d\])?$"
     )
     for key in sorted(before.keys() | after.keys()):
         same = key in before and key in after and str(before[key]) == str(after[key])
