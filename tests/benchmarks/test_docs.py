@@ -21,6 +21,7 @@ from benchmarks.suite import suite_names
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+ROOT_PAGES = [ROOT / name for name in ("README.md", "AGENTS.md", "CONTRIBUTING.md")]
 COMMAND = re.compile(r"^(?:\$ )?(?:OMP_NUM_THREADS=1 )?naswild (.+?)(?:\s+#.*)?$", re.MULTILINE)
 PLACEHOLDER = re.compile(r"<[^>]+>|\.\.\.")
 
@@ -81,17 +82,32 @@ def test_suites_and_protocols_exist(page: Path) -> None:
                 assert name in protocol_names(), text
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.stem)
+def links(page: Path) -> set[Path]:
+    """The files that a page links to."""
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    return {(page.parent / target).resolve() for target in targets if not target.startswith(("http:", "https:"))}
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT_PAGES], ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        if not target.startswith(("http:", "https:")):
-            assert (page.parent / target).exists(), target
+    for target in links(page):
+        assert target.exists(), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_page_is_in_the_index_and_the_index_in_the_readme() -> None:
+    index = ROOT / "docs" / "README.md"
+    assert index in links(ROOT / "README.md")
+    assert links(index) == {page for page in PAGES if page != index}
+    lines = [line for line in index.read_text(encoding="utf-8").splitlines() if "](" in line]
+    assert len(lines) == len(PAGES) - 1  # one line each
+    assert {ROOT / "AGENTS.md", ROOT / "CONTRIBUTING.md"} <= links(ROOT / "README.md")
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT_PAGES], ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_named_source_files_exist(page: Path) -> None:
     packages = "nas|backbones|detection|reid|benchmarks|tests|docs"
-    for path in re.findall(rf"`((?:{packages})/[\w./-]+\.(?:py|yaml|md))`", page.read_text(encoding="utf-8")):
+    ending = r"\.py|\.yaml|\.md|/" if page in ROOT_PAGES else r"\.py|\.yaml|\.md"
+    for path in re.findall(rf"`((?:{packages})/[\w./-]*(?:{ending}))`", page.read_text(encoding="utf-8")):
         assert (ROOT / path).exists(), path
 
 

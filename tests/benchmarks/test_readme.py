@@ -1,4 +1,4 @@
-"""What the README shows is true: its suite plans, its Python runs, its config builds, its commands exist."""
+"""What the README shows is true: tables of a mini run, a suite that plans, Python that runs, commands that exist."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from synthetic import mini_results
+
+from benchmarks.render import demo
+from benchmarks.render.demo import demo_tables
+from benchmarks.store import save_result
+from nas.errors import NaswildError
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"<!-- demo:begin -->\n(.*?)<!-- demo:end -->", re.DOTALL)
 
 
 def block(language: str, word: str) -> str:
@@ -23,6 +31,58 @@ def block(language: str, word: str) -> str:
 def naswild(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from benchmarks.cli import main; main()", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+def demo_table(page: str) -> list[list[str]]:
+    """The cells of the table between a page's demo comments."""
+    (found,) = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    return cells(found)
+
+
+def cells(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/benchmark.md"])
+def test_the_demo_table_has_the_columns_and_rows_of_a_mini_run(page: str) -> None:
+    shown, made = demo_table(page), cells(demo_tables(mini_results())[page])
+    assert shown[0] == made[0]  # columns and units
+    names = [[row[shown[0].index("Backbone")].replace("\\", "") for row in table] for table in (shown, made)]
+    assert names[0] == [name.replace("timm:resnet10t", "mobilenetv3_small_050") for name in names[1]]
+    titles = [[row[0] for row in table if row[0].startswith("*")] for table in (shown, made)]
+    assert titles[0] == titles[1]
+    assert all(len(row) == len(shown[0]) for row in shown)
+
+
+def test_the_demo_table_holds_the_backbones_of_the_mini_suite() -> None:
+    text = (ROOT / "benchmarks" / "suites" / "mini.yaml").read_text(encoding="utf-8")
+    suite = yaml.load(text, yaml.BaseLoader)  # YAML 1.1 would read the key "on" as true
+    expected = {"chance level"}
+    for line in suite["backbones"]:
+        expected |= {line[kind] for kind in ("zoo", "timm") if kind in line}
+        if "search" in line:
+            expected.add(f"{line['search']['method']}@{line['search']['on']}")
+        if "random" in line:
+            expected.add(f"random cells, mean of {line['random']}")
+    rows = [row for row in demo_table("README.md")[2:] if not row[0].startswith("*")]
+    assert {row[2].replace("\\", "") for row in rows} == expected
+
+
+def test_a_run_is_copied_into_the_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for result in mini_results():
+        save_result(tmp_path / "runs" / "mini", result)
+    (tmp_path / "docs").mkdir()
+    for page in ("README.md", "docs/benchmark.md"):
+        (tmp_path / page).write_text((ROOT / page).read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["demo"])
+    demo.main()
+    for page, table in demo_tables(mini_results()).items():
+        text = (tmp_path / page).read_text(encoding="utf-8")
+        assert f"<!-- demo:begin -->\n{table}\n<!-- demo:end -->" in text
+        assert BLOCK.sub("", text) == BLOCK.sub("", (ROOT / page).read_text(encoding="utf-8"))  # nothing else changed
+    with pytest.raises(NaswildError, match="found 0"):
+        demo.fill("a page without the comments", "table")
 
 
 def test_the_suite_of_ones_own_cell_plans(tmp_path: Path) -> None:
