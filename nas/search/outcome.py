@@ -11,11 +11,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, InstanceOf, PlainSe
 
 from nas.files import atomic_write
 from nas.genotype import Genotype
-from nas.search.space import CELLS, OperationSets
+from nas.search.space import CELLS, EDGES, OperationSets
 
 GenotypeField = Annotated[InstanceOf[Genotype], BeforeValidator(Genotype.load), PlainSerializer(Genotype.to_dict)]
-# A derived cell that is mostly skip-connects has collapsed: more than half of its eight edges.
+# A derived cell that is mostly skip-connects has collapsed: more than half of its eight edges. So has a cell where
+# "none" is the strongest operation on more than half of the fourteen edges: its derivation rests on the weaker ones.
 COLLAPSE = 5
+COLLAPSE_NONE = 8
 
 
 class EpochRecord(BaseModel):
@@ -72,7 +74,7 @@ class StageOutcome(BaseModel):
 
 
 class SearchOutcome(BaseModel):
-    """A finished search. ``collapse`` says in words that the search ran into skip-connects, None if it did not.
+    """A finished search. ``collapse`` says in words that the search ran into skip-connects or "none", else None.
 
     ``macs`` are the multiply-adds of the ImageNet network (48 channels, 14 cells, 224 px) of ``genotype``;
     ``within_budget`` compares them to the recipe's ``max_macs``. ``parts`` is into how many parts each batch was
@@ -153,11 +155,20 @@ def count_survivors(earlier: StageOutcome, leading: dict[str, list[str]]) -> dic
 
 
 def describe_collapse(stages: list[StageOutcome]) -> str | None:
-    """Words for the collapse into skip-connects, judged on the last stage's normal cell before refinement."""
-    skips = stages[-1].trajectory[-1].skips
-    if skips < COLLAPSE:
-        return None
-    return (
-        f"{skips} of 8 edges of the unrestricted normal cell are skip-connects: the search has collapsed; "
-        "raise skip_dropout, lower max_skips or use fewer epochs"
-    )
+    """Words for the collapse into skip-connects or into "none", judged on the last stage's normal cell.
+
+    Skip-connects are those of the cell before refinement; "none" counts where it has the largest alpha of an edge.
+    """
+    last = stages[-1].trajectory[-1]
+    nones, sentences = last.top_operations["normal"].get("none", 0), []
+    if last.skips >= COLLAPSE:
+        sentences.append(
+            f"{last.skips} of 8 edges of the unrestricted normal cell are skip-connects: the search has collapsed; "
+            "raise skip_dropout, lower max_skips or use fewer epochs"
+        )
+    if nones >= COLLAPSE_NONE:
+        sentences.append(
+            f"none is the strongest operation on {nones} of {len(EDGES)} edges of the normal cell: the cell is derived "
+            "from weaker ones; lower alphas_lr or raise warmup_epochs"
+        )
+    return ". ".join(sentences) or None

@@ -115,10 +115,31 @@ def with_skips(stage, skips):
 
 def test_collapse_is_said_from_five_skip_connects_on(outcome):
     first, last = outcome.stages
+    last = with_nones(last, "normal", 0)
     assert describe_collapse([first, with_skips(last, COLLAPSE - 1)]) is None
     assert "5 of 8 edges" in describe_collapse([first, with_skips(last, 5)])
     assert "8 of 8 edges" in describe_collapse([first, with_skips(last, 8)])
     assert describe_collapse([with_skips(first, 8), with_skips(last, 2)]) is None
+
+
+def with_nones(stage, cell, nones):
+    """The stage with "none" the strongest operation on so many edges of a cell, sep_conv_3x3 on the others."""
+    last = stage.trajectory[-1]
+    counts = {"none": nones, "sep_conv_3x3": len(EDGES) - nones}
+    last = last.model_copy(update={"top_operations": {**last.top_operations, cell: counts}, "skips": 0})
+    return stage.model_copy(update={"trajectory": [*stage.trajectory[:-1], last]})
+
+
+def test_collapse_is_said_when_none_leads_more_than_half_of_the_normal_cells_edges(outcome):
+    first, last = outcome.stages
+    calm = with_nones(last, "normal", 0)
+    assert describe_collapse([first, with_nones(calm, "normal", 7)]) is None
+    assert "none is the strongest operation on 8 of 14 edges" in describe_collapse([with_nones(calm, "normal", 8)])
+    assert "14 of 14 edges" in describe_collapse([first, with_nones(calm, "normal", 14)])
+    assert describe_collapse([with_nones(first, "normal", 14), with_nones(calm, "reduce", 14)]) is None
+    both = describe_collapse([with_skips(with_nones(calm, "normal", 9), 6)])
+    assert "6 of 8 edges" in both
+    assert "9 of 14 edges" in both
 
 
 def test_a_search_that_prefers_skip_connects_says_that_it_has_collapsed(outcome):
