@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from nas.progress import Report
+    from reid.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,13 @@ def score_reid(weights: Path, root: Path | None, options: dict[str, int | str], 
     if (wanted.query is None) != (wanted.ranking is None):
         raise typer.BadParameter("--ranking FILE goes with --query and --gallery: it is where the ranked lists go")
     trained = Trained.open(weights, options)
-    (_print_score if root is not None else _write_ranking)(trained, root, wanted, report)
+    if root is not None:
+        _print_score(trained, root, wanted, report)
+    elif wanted.query is not None and wanted.gallery is not None and wanted.ranking is not None:
+        _write_ranking(trained, wanted.query, wanted.gallery, wanted.ranking, wanted, report)
 
 
-def _print_score(trained, root, wanted, report) -> None:  # type: ignore[no-untyped-def]
+def _print_score(trained: Trained, root: Path, wanted: Wanted, report: Report) -> None:
     from reid.trained import save_descriptors, score_pcb
 
     scored = score_pcb(trained, root, wanted.on, report)
@@ -53,7 +57,8 @@ def _print_score(trained, root, wanted, report) -> None:  # type: ignore[no-unty
     typer.echo(
         f"{data.title}, {len(data.query):,} queries, {len(data.gallery):,} in the gallery, version {data.version}"
     )
-    typer.echo(f"trained on {trained.metadata.head.trained_on}, {trained.metadata.head.parts} parts")
+    if (head := trained.metadata.head) is not None:
+        typer.echo(f"trained on {head.trained_on}, {head.parts} parts")
     for name, value in ranking.metrics.items():
         typer.echo(f"{name:8} {value:.2%}   (chance {ranking.chance[name]:.2%})")
     typer.echo(f"seconds  {scored.seconds:.1f}")
@@ -61,10 +66,8 @@ def _print_score(trained, root, wanted, report) -> None:  # type: ignore[no-unty
         typer.echo(save_descriptors(wanted.descriptors, data, scored.found))
 
 
-def _write_ranking(trained, root, wanted, report) -> None:  # type: ignore[no-untyped-def]  # noqa: ARG001
+def _write_ranking(trained: Trained, query: Path, gallery: Path, ranking: Path, wanted: Wanted, report: Report) -> None:
     from reid.trained import rank_folders, save_ranking
 
-    rows = rank_folders(
-        trained, wanted.query, wanted.gallery, top=wanted.top, descriptors=wanted.descriptors, report=report
-    )
-    typer.echo(save_ranking(wanted.ranking, rows))
+    rows = rank_folders(trained, query, gallery, top=wanted.top, descriptors=wanted.descriptors, report=report)
+    typer.echo(save_ranking(ranking, rows))
