@@ -142,7 +142,9 @@ def _start(detector: Any) -> None:
     """Tell heads that change with the epoch (TOOD) or the step (BoxInst) that training begins."""
     if hasattr(detector, "set_epoch"):
         detector.set_epoch(0)
-    require("mmengine.logging", "detection").MessageHub.get_current_instance().update_info("iter", 0)
+    hub = require("mmengine.logging", "detection").MessageHub.get_current_instance()
+    for counter in ("epoch", "iter"):
+        hub.update_info(counter, 0)
 
 
 def _optimizer(detector: nn.Module, cfg: Any) -> Any:
