@@ -14,7 +14,8 @@ Run = Annotated[str, typer.Argument(help="A suite that was run here, or a run di
 def table(
     run: Run,
     form: Annotated[
-        Literal["screen", "markdown", "latex", "csv"], typer.Option("--format", "-f", help="How it is printed.")
+        Literal["screen", "markdown", "latex", "csv", "long"],
+        typer.Option("--format", "-f", help="csv: the tables under one head; long: a line a measured number."),
     ] = "screen",
     published: Annotated[bool, typer.Option("--published", help="Add the paper's rows.")] = False,
     columns: Annotated[
@@ -32,30 +33,33 @@ def table(
     naswild table mini
     naswild table mini --format latex > tables.tex
     naswild table runs/mini --published
+    naswild table mini --published --format csv > tables.csv
+    naswild table mini --format long > results.csv
     naswild table paper-table4 --columns AP,AP50,Params --format latex
     """
     from benchmarks.publish import current_results
     from benchmarks.reported import is_reported
-    from benchmarks.tables.select import select_columns
 
-    results = current_results(find_run_dir(run))
     names = [name.strip() for name in columns.split(",") if name.strip()]
-    mixed = mixed or any(is_reported(result) for result in results)
-    if form == "screen":
-        from benchmarks.tables import build_tables, show_tables
-
-        tables = build_tables(results, published=published, allow_mixed=mixed)
-        show_tables(select_columns(tables, names) if names else tables, console())
-    elif form == "csv":
+    results = current_results(find_run_dir(run))
+    if form == "long":
         from benchmarks.render.csv import results_to_csv
 
+        if published or names:
+            raise typer.BadParameter("--format long is of measured numbers, all of them: for tables take --format csv")
         typer.echo(results_to_csv(results), nl=False)
-    else:
-        from benchmarks.render import render
-        from benchmarks.tables import build_tables
+        return
+    from benchmarks.render import render
+    from benchmarks.tables import build_tables, show_tables
+    from benchmarks.tables.select import select_columns
 
-        tables = build_tables(results, published=published, allow_mixed=mixed)
-        typer.echo(render(select_columns(tables, names) if names else tables, form), nl=False)
+    mixed = mixed or any(is_reported(result) for result in results)
+    tables = build_tables(results, published=published, allow_mixed=mixed)
+    tables = select_columns(tables, names) if names else tables
+    if form == "screen":
+        show_tables(tables, console())
+    else:
+        typer.echo(render(tables, form), nl=False)
 
 
 def report(run: Run) -> None:

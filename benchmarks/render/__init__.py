@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.render.csv import table_to_csv
+from benchmarks.render.csv import tables_to_csv
 from benchmarks.render.html import to_html
 from benchmarks.render.latex import to_latex
 from benchmarks.render.markdown import to_markdown
 from benchmarks.tables.table import Table
 from nas.errors import unknown
 
-
-def _csv(tables: Sequence[Table]) -> str:
-    return "\n".join(table_to_csv(table) for table in tables)
-
-
 FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
     "markdown": to_markdown,
     "latex": to_latex,
-    "csv": _csv,
+    "csv": tables_to_csv,
     "html": to_html,
 }
 

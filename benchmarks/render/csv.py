@@ -1,10 +1,10 @@
-"""Numbers for a spreadsheet or pandas: a table as it is printed, and all results in long form."""
+"""Numbers for a spreadsheet or pandas: tables as they are printed, and all results in long form."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from benchmarks.render.numbers import number, percent
 from benchmarks.store import Result
@@ -20,13 +20,25 @@ RESULT_FIELDS = (
 
 def table_to_csv(table: Table) -> str:
     """The rows of one table in the printed units; ``_sd``, ``_n``, ``_gain_percent``, ... are extra fields."""
-    fields = ["block", "source", *(name for column in table.columns for name in _fields(column, table))]
-    return _write(fields, _rows(table))
+    return _write(_table_fields(table), _rows(table))
+
+
+def tables_to_csv(tables: Sequence[Table]) -> str:
+    """All tables under one head, which a spreadsheet and pandas read as it stands; ``table`` names a row's table.
+
+    The head has every field of every table; those that a row's table lacks are empty.
+    """
+    fields = dict.fromkeys(["table", *(name for table in tables for name in _table_fields(table))])
+    return _write(fields, ({"table": table.name, **row} for table in tables for row in _rows(table)))
 
 
 def results_to_csv(results: Iterable[Result]) -> str:
     """One line a measured number: everything that identifies it, fractions as fractions."""
     return _write(RESULT_FIELDS, (line for result in results for line in _lines(result)))
+
+
+def _table_fields(table: Table) -> list[str]:
+    return ["block", "source", *(name for column in table.columns for name in _fields(column, table))]
 
 
 def _rows(table: Table) -> Iterator[dict[str, str]]:

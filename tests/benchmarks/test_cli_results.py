@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from typer.testing import CliRunner
 
 from benchmarks.cli.app import app
 from benchmarks.items import save_items
+from benchmarks.publish import current_results
+from benchmarks.render.csv import results_to_csv
 from benchmarks.store import save_result
 
 COMMANDS = ("list", "show", "compare", "add", "merge")
@@ -67,6 +71,30 @@ def test_a_table_of_chosen_columns(run_dir: Path) -> None:
     assert "AP75" not in printed
     wrong = CliRunner().invoke(app, ["table", "mini", "--columns", "AP5O"])
     assert "AP50" in str(wrong.exception)
+
+
+def test_csv_is_the_tables_and_has_the_papers_rows(run_dir: Path) -> None:
+    """Table 4's last row, P-DARTS (ImageNet) with SSD512: 34.1 AP."""
+    measured, both = (
+        list(csv.DictReader(io.StringIO(naswild("table", str(run_dir), *more, "--format", "csv"))))
+        for more in ((), ("--published",))
+    )
+    assert {row["table"] for row in measured} >= {"classification", "detection", "reid", "search"}
+    assert not any(row["source"] for row in measured)
+    theirs = [row for row in both if row["source"] == "P-DARTS (journal version), Table 4"]
+    assert (theirs[-1]["name"], theirs[-1]["coco_AP"]) == ("P-DARTS (ImageNet)", "34.1")
+    assert len(theirs) == 12
+    chosen = naswild("table", str(run_dir), "--columns", "AP50", "--published", "--format", "csv").splitlines()
+    assert "coco_AP50" in chosen[0].split(",")
+    assert "coco_AP75" not in chosen[0].split(",")
+
+
+def test_long_form_is_results_csv_and_refuses_what_it_cannot_show(run_dir: Path) -> None:
+    assert naswild("table", str(run_dir), "--format", "long") == results_to_csv(current_results(run_dir))
+    for more in (["--published"], ["--columns", "AP"]):
+        refused = CliRunner().invoke(app, ["table", str(run_dir), "--format", "long", *more])
+        assert refused.exit_code == 2
+        assert "for tables take" in refused.output
 
 
 def test_added_numbers_are_listed_and_shown_in_the_table(run_dir: Path, tmp_path: Path) -> None:
