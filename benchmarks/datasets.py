@@ -38,7 +38,7 @@ _MAKERS: dict[str, _Maker] = {
 
 
 def register_maker(name: str, maker: Maker, *, version: int, seconds: float = 10.0) -> None:
-    """Make data of one's own available as ``{made: name}``; ``version`` tells results on older data apart."""
+    """Register a data set as ``{made: name}``; ``version`` tells results on older data apart."""
     _MAKERS[name] = _Maker(maker, version, seconds)
 
 

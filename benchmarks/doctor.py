@@ -1,4 +1,4 @@
-"""The examination behind ``naswild doctor``: each finding says what is there, or what to do about what is not."""
+"""The checks behind ``naswild doctor``: each finding says what is installed, or how to install what is missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from benchmarks.provenance import installed_version, machine
 from nas.errors import NaswildError
 
-DATA_VARIABLE = "NASWILD_DATA"  # where the user's data sets are, for the doctor
+DATA_VARIABLE = "NASWILD_DATA"  # the folder of the user's data sets, for ``naswild doctor``
 EXTRAS = {
     "detection": "SSD through mmdetection",
     "reid": "PCB through torchreid",
@@ -27,7 +27,7 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's letter."""
+    """One line of the report of ``naswild doctor``."""
 
     group: str
     name: str
@@ -36,7 +36,7 @@ class Finding:
 
 
 def examine(data: Path | None = None) -> list[Finding]:
-    """Everything there is to say about this installation; ``data`` is where the user's sets are."""
+    """Check this installation; ``data`` is the folder of the user's data sets."""
     folder = data or (Path(os.environ[DATA_VARIABLE]) if DATA_VARIABLE in os.environ else None)
     return [*_packages(), *_extras(), *_imports(), *_accelerators(), *_data(folder)]
 
@@ -44,7 +44,7 @@ def examine(data: Path | None = None) -> list[Finding]:
 def _packages() -> Iterator[Finding]:
     yield Finding("Packages", "python", "ok", sys.version.split()[0])
     version = installed_version("naswild")
-    advice = "run from a checkout: what it needs is not looked up; install it with: pip install -e ."
+    advice = "run from a checkout: requirements are not checked; install it with: pip install -e ."
     yield Finding("Packages", "naswild", "ok" if version else "missing", version or advice)
     for requirement in _requirements(None):
         yield _requirement("Packages", requirement, "pip install naswild")
@@ -79,7 +79,7 @@ def _requirement(group: str, requirement: Requirement, advice: str) -> Finding:
 
 
 def _imports() -> Iterator[Finding]:
-    """Whether the parts that stand on other people's compiled code can be imported at all."""
+    """Check that the packages with compiled dependencies can be imported."""
     parts = {"torch": "torch", "backbones": "timm", "backbones.mmdet_import": "mmdet", "reid.train": "torchreid"}
     for module, distribution in parts.items():
         if installed_version(distribution) is None:

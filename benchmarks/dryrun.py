@@ -1,4 +1,4 @@
-"""``--dry-run``: what a run would do, how long that takes, and what it lacks, without doing it."""
+"""``--dry-run``: what a run would do, how long it would take, and what is missing, without running it."""
 
 from __future__ import annotations
 
@@ -68,37 +68,37 @@ def _state(plan: Plan, job: Job) -> str:
 
 
 def _memory(job: Job, needs: Mapping[str, GpuMemory | None]) -> str:
-    """``"14.5 GB"``, ``"unknown"``, or ``"none"`` for a job that runs on the processor whatever there is."""
+    """``"14.5 GB"``, ``"unknown"``, or ``"none"`` for a job that always runs on the CPU."""
     if job.key not in needs:
         return "none"
     need = needs[job.key]
-    each = " a card" if job.processes > 1 else ""
+    each = " per GPU" if job.processes > 1 else ""
     return f"{need.gb:.1f} GB{each}" if need is not None else "unknown"
 
 
 def _show_processes(pending: Sequence[Job], cards: int, console: Console) -> None:
-    """What becomes of jobs that ask for more processes than there are cards."""
+    """Show how many processes run where fewer GPUs are available than requested."""
     for wanted in sorted({job.processes for job in pending}):
         if (here := fit(wanted, cards)) < wanted:
-            text = f"jobs in {wanted} processes: {here} here, with the same batch (graphics cards found: {cards})"
+            text = f"jobs in {wanted} processes: {here} here, with the same batch ({cards} GPUs found)"
             console.print(text, highlight=False, soft_wrap=True)
 
 
 def _show_memory(
     pending: Sequence[Job], needs: Mapping[str, GpuMemory | None], cards: Sequence[memory.Card], console: Console
 ) -> None:
-    """Where the figures are from, a line for each protocol; the cards there are, and what does not fit on them."""
+    """Where the figures are from, a line for each protocol; the available GPUs, and what does not fit on them."""
     names = {job.protocol.name: needs[job.key] for job in pending if job.protocol is not None and job.key in needs}
     for name, need in sorted(names.items()):
-        text = f"{need.gb:.1f} GB ({need.source})" if need is not None else "unknown, nobody has measured it"
+        text = f"{need.gb:.1f} GB ({need.source})" if need is not None else "unknown, not measured"
         console.print(f"GPU memory of {name}: {escape(text)}", highlight=False, soft_wrap=True)
     if names:
         found = ", ".join(f"{card.name} {card.gb:.1f} GB" for card in cards)
-        console.print(f"graphics cards: {escape(found) or 'none, jobs run on the processor'}", highlight=False)
+        console.print(f"GPUs: {escape(found) or 'none, jobs run on the CPU'}", highlight=False)
     for name, need in sorted(names.items()):
         if need is not None and memory.too_small(need, cards):
             largest = max(card.gb for card in cards)
-            text = f"{need.gb:.1f} GB of GPU memory for {name}, the largest card has {largest:.1f} GB"
+            text = f"{need.gb:.1f} GB of GPU memory for {name}, the largest GPU has {largest:.1f} GB"
             console.print(f"[yellow]perhaps missing:[/] {escape(text)}", highlight=False, soft_wrap=True)
 
 

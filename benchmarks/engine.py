@@ -42,7 +42,7 @@ class Event:
 class Engine(Protocol):
     """What :func:`benchmarks.run.run_plan` asks of an engine."""
 
-    slots: int  # jobs at once; a job that several processes share counts as so many
+    slots: int  # jobs at once; a job of N processes counts as N
 
     @property
     def free(self) -> int:
@@ -62,7 +62,7 @@ class Engine(Protocol):
 
 
 def open_engine(name: str, context: RunContext, slots: int | None = None, preload: Iterable[str] = ()) -> Engine:
-    """The engine called ``name``, "local" or "ray", with so many slots, or as many as it finds fit."""
+    """The engine called ``name``, "local" or "ray", with ``slots`` slots, by default as many as suit the machine."""
     if name == "local":
         return LocalEngine(context, slots or default_slots(), preload)
     from benchmarks.ray_engine import RayEngine
@@ -71,7 +71,7 @@ def open_engine(name: str, context: RunContext, slots: int | None = None, preloa
 
 
 def default_slots() -> int:
-    """One job a graphics card; without any, one a processor."""
+    """One per GPU, or one per CPU core without GPUs."""
     return len(visible_devices()) or len(processors())
 
 
@@ -93,9 +93,9 @@ class _Running:
 
 
 class LocalEngine(Engine):
-    """Runs up to ``slots`` jobs at once; each gets a graphics card of its own where there are any.
+    """Runs up to ``slots`` jobs at once; each on its own GPU if there are any.
 
-    A job that several processes share counts as so many, and gets so many cards. With fewer slots it runs alone.
+    A job of N processes counts as N jobs and gets N GPUs. With fewer slots it runs alone.
     """
 
     def __init__(self, context: RunContext, slots: int, preload: Iterable[str] = ()) -> None:
@@ -164,14 +164,14 @@ class LocalEngine(Engine):
             self._reap(running)
 
     def _free_devices(self, count: int) -> str | None:
-        """The ``count`` cards that the fewest jobs are on."""
+        """The ``count`` GPUs with the fewest jobs."""
         if not self._devices:
             return None
         taken = [device for running in self._running for device in (running.devices or "").split(",")]
         return ",".join(sorted(self._devices, key=taken.count)[:count])
 
     def _receive(self, running: _Running) -> list[Event]:
-        """Read all messages that a job has sent; the end of its channel without a last word is a death."""
+        """Read all messages of a job; a channel that closes without a result means the process died."""
         events = []
         try:
             while running.channel.poll():
@@ -193,9 +193,9 @@ class LocalEngine(Engine):
 
 
 def lost_call(function: Callable[..., Any], cause: str) -> NaswildError:
-    """The error for a call whose process gave no answer."""
+    """The error for a call whose process returned nothing."""
     name = f"{function.__module__}.{function.__qualname__}" if hasattr(function, "__qualname__") else repr(function)
-    return NaswildError(f"{name} gave no answer from the process it was called in: {cause}")
+    return NaswildError(f"{name} got no result from its process: {cause}")
 
 
 def _answer(channel: Connection, folder: Path | None, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

@@ -55,14 +55,14 @@ class Display:
         self._progress.update(self._bars[job.key], completed=progress.fraction, state=escape(state))
 
     def finished(self, job: Job, result: Result | None, seconds: float) -> None:
-        """A job's bar gives way to a line with its result."""
+        """Replace a job's bar by a line with its result."""
         self._remove(job)
         self._done += 1
         values = headline(result.metrics) if result is not None else ""
         self._line(f"[green]done[/]    {escape(job.title)}  {seconds:.1f} s  {values}")
 
     def failed(self, job: Job, message: str, tail: str, rerun: str) -> None:
-        """A job's bar gives way to its error, the end of its log, and how to run it again."""
+        """Replace a job's bar by its error, the end of its log, and the command to run it again."""
         self._remove(job)
         self._line(f"[red]FAILED[/]  {escape(job.title)}: {escape(message)}")
         for line in tail.splitlines():
@@ -70,9 +70,9 @@ class Display:
         self._console.print(f"    run it again: [bold]{escape(rerun)}[/]", highlight=False, soft_wrap=True)
 
     def elsewhere(self, job: Job) -> None:
-        """Another process is at this job."""
+        """Another run has locked this job."""
         self._remove(job)
-        self._line(f"waiting {escape(job.title)}: another run is at it")
+        self._line(f"waiting {escape(job.title)}: locked by another run")
 
     def remaining(self, seconds: float) -> None:
         """The estimate of the time left, kept up to date."""

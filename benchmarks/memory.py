@@ -1,4 +1,4 @@
-"""The graphics memory that a job needs: as measured in this run, else as its protocol states, else unknown.
+"""The GPU memory that a job needs: as measured in this run, else as its protocol states, else unknown.
 
 A protocol may state a published or measured peak under ``gpu_memory``. It holds for the network that it was read from,
 so both kinds of figure are estimates for any other backbone.
@@ -14,19 +14,19 @@ from benchmarks.protocol import GpuMemory
 from benchmarks.store import Result
 
 GB = 1e9
-PROCESSOR = "cpu"  # what the device of a result that no graphics card was used for begins with
+PROCESSOR = "cpu"  # prefix of the device of a result computed without a GPU
 
 
 @dataclass(frozen=True)
 class Card:
-    """A graphics card that jobs may be given."""
+    """A GPU that jobs may use."""
 
     name: str
     gb: float
 
 
 def cards() -> list[Card]:
-    """The graphics cards of this machine; loads torch, so an engine's worker is asked."""
+    """The GPUs of this machine; loads torch, so an engine's worker is asked."""
     import torch
 
     found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
@@ -34,7 +34,7 @@ def cards() -> list[Card]:
 
 
 def measured(results: Iterable[Result | None]) -> dict[tuple[str, str], GpuMemory]:
-    """(kind, protocol hash) -> the largest peak on a graphics card among ``results``."""
+    """(kind, protocol hash) -> the largest peak on a GPU among ``results``."""
     largest: dict[tuple[str, str], GpuMemory] = {}
     for result in results:
         if result is None or result.cost.peak_memory_bytes is None or PROCESSOR in result.cost.device:
@@ -46,18 +46,18 @@ def measured(results: Iterable[Result | None]) -> dict[tuple[str, str], GpuMemor
 
 
 def uses_card(job: Job) -> bool:
-    """Whether a job would use a graphics card: making data and drawing a random cell do not."""
+    """Whether a job would use a GPU: making data and drawing a random cell do not."""
     return job.kind != DATA and not (job.kind == SEARCH and job.subject is not None and job.subject.method == "random")
 
 
 def needed(job: Job, known: Mapping[tuple[str, str], GpuMemory]) -> GpuMemory | None:
-    """The estimate for ``job``, for each card if it is spread over several; None: nobody has measured it."""
+    """The estimate for ``job``, per GPU if it is spread over several; None: not measured."""
     if job.protocol is None:
         return None
     return known.get((job.kind, job.protocol.hash)) or job.protocol.gpu_memory
 
 
 def too_small(need: GpuMemory, found: Iterable[Card]) -> bool:
-    """Whether there are cards and none of them holds as much."""
+    """Whether there are GPUs and none has enough memory."""
     sizes = [card.gb for card in found]
     return bool(sizes) and max(sizes) < need.gb

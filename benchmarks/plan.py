@@ -49,7 +49,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a suite; whatever a job needs stands before it."""
+    """All jobs of a suite; dependencies before the jobs that need them."""
 
     suite: Suite
     document: Document  # where the suite was read from

@@ -1,4 +1,4 @@
-"""What stands in the way of a run, found before hours are spent: unknown names, missing extras, missing data."""
+"""Problems of a run, found before it starts: unknown names, missing extras, missing data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nas.errors import NaswildError
 
 
 def require_nothing_missing(engine: Engine, jobs: Sequence[Job], context: RunContext) -> None:
-    """Raise :class:`NaswildError` with everything that the user has to put right first."""
+    """Raise :class:`NaswildError` listing everything that the user has to fix first."""
     missing = engine.call(find_missing, jobs, context)
     if missing:
         raise NaswildError("\n".join(missing))

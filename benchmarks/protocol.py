@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent / "protocols"
 
 
 class GpuMemory(BaseModel):
-    """A peak of the memory of one graphics card: how much, and where the figure is from."""
+    """Peak memory of one GPU and the source of the figure."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -63,18 +63,18 @@ def _git(root: Path, *arguments: str) -> str:
 
 @cache
 def machine() -> str:
-    """Processor, cores and graphics cards of this machine, in words."""
+    """Describe processor, cores and GPUs of this machine."""
     cores = len(processors())
     return ", ".join([platform.system(), _processor_name(), f"{cores} cores", *graphics_cards()])
 
 
 def processors() -> list[int]:
-    """The processors this process may use."""
+    """The CPU cores that this process may use."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def graphics_cards() -> list[str]:
-    """Names of the NVIDIA cards that the driver lists."""
+    """Names of the NVIDIA GPUs that the driver lists."""
     names = []
     for information in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         lines = dict(line.split(":", 1) for line in information.read_text().splitlines() if ":" in line)

@@ -1,4 +1,4 @@
-"""What stands at the end of every run: the tables on the screen, and the files a run directory shows the world.
+"""The output of a finished run: the tables on the screen, and the tables, CSV and report in the run directory.
 
 A run directory keeps the results of protocols and cells that the suite no longer has. Only those of the suite as it is
 now, with every seed that was ever run, and what other groups reported, go into its tables; which they are is written to

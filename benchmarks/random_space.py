@@ -1,7 +1,8 @@
 """The control of section 5.2.2: P-DARTS' last stage alone, its operations drawn at random instead of approximated.
 
 In a suite: ``imports: [benchmarks.random_space]`` and ``search: {method: pdarts-random-space, ...}``, with the protocol
-of the P-DARTS search it stands beside. It is also an example of a search method that registers itself from outside.
+of the P-DARTS search that it is compared with. It also shows how to register a search method from
+outside.
 """
 
 from __future__ import annotations

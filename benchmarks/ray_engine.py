@@ -28,10 +28,10 @@ SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 
 
 class RayEngine(Engine):
-    """Runs up to ``slots`` jobs at once, one a graphics card of the cluster if nothing is said, else one a processor.
+    """Runs up to ``slots`` jobs at once, by default one per GPU of the cluster, else one per CPU core.
 
     The cluster is the one that the variable RAY_ADDRESS names or that ``ray start`` opened on this machine; without
-    either, Ray is started here and stopped by :meth:`close`. With more slots than cards, each job gets a share of one.
+    either, Ray is started here and stopped by :meth:`close`. With more slots than GPUs, each job gets a share of one.
     """
 
     def __init__(self, context: RunContext, slots: int | None = None, preload: Iterable[str] = ()) -> None:
@@ -99,7 +99,7 @@ class RayEngine(Engine):
         return Event(job, message)
 
     def _share(self, processes: int) -> dict[str, float]:
-        """What a job asks of the cluster: cards where there are any, else processors."""
+        """What a job requests of the cluster: GPUs if there are any, else CPUs."""
         kind, name = ("GPU", "num_gpus") if self._total.get("GPU") else ("CPU", "num_cpus")
         largest = max(node["Resources"].get(kind, 0) for node in self._ray.nodes() if node["Alive"])
         share = slot_share(self._total[kind], largest, self.slots, processes)
@@ -107,9 +107,9 @@ class RayEngine(Engine):
 
 
 def slot_share(total: float, largest: float, slots: int, processes: int) -> float:
-    """Cards (or processors) of a job in a cluster with ``total`` of them, the ``largest`` machine having so many.
+    """GPUs (or CPUs) of a job in a cluster with ``total`` of them, at most ``largest`` on one machine.
 
-    One process gets its slot's part of the whole, never more than one card; several get one each, as far as a single
+    One process gets its slot's part of the whole, never more than one GPU; several get one each, as far as a single
     machine has them.
     """
     if processes > 1:
@@ -127,12 +127,12 @@ def _connect(ray: Any) -> bool:
         with in_own_folder():  # which Ray has its workers import from first of all
             ray.init(include_dashboard=False, log_to_driver=False, logging_level="WARNING")
     except ConnectionError as error:
-        raise NaswildError(f"no Ray cluster answers at {os.environ.get('RAY_ADDRESS')}: {error}") from error
+        raise NaswildError(f"no Ray cluster responds at {os.environ.get('RAY_ADDRESS')}: {error}") from error
     return True
 
 
 def _work(job: Job, context: RunContext, preload: tuple[str, ...]) -> Iterator[Message]:
-    """A job's task: what the job tells, up to and including its last word."""
+    """A job's task: its messages, up to and including the final one."""
     engine = LocalEngine(context, job.processes, preload)
     engine.start(job)
     try:

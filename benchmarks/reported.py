@@ -2,7 +2,7 @@
 
 The form is that of a run's own ``results.csv``: one line a number. Only ``kind``, ``task``, ``backbone``, ``metric``
 and ``value`` are needed; what is left out is unknown, and a number with another protocol, data version or split than
-ours stands in its own setting, whose cells a table marks.
+ours gets its own setting, whose cells a table marks.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _json_rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
         raise NaswildError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from error
     entries = content if isinstance(content, list) else [content]
     if not all(isinstance(entry, dict) for entry in entries):
-        raise NaswildError(f"{path}: expected a list of objects, one a number or one a result")
+        raise NaswildError(f"{path}: expected a list of objects, one per number or per result")
     return list(enumerate(entries, 1))
 
 
@@ -187,5 +187,5 @@ def _metric(line: Line) -> Metric:
 
 
 def _marked(result: Result, path: Path) -> Result:
-    """A result in our own schema; its files stayed where it was computed."""
+    """A result in this package's schema; its files stay where it was computed."""
     return result.model_copy(update={"details": {**result.details, REPORTED: path.name}, "artifacts": {}})

@@ -83,7 +83,7 @@ class Schedule:
         self.elsewhere.discard(job.key)
 
     def learn(self, job: Job, seconds: float) -> None:
-        """A job of this kind took so many seconds."""
+        """Record that a job of this kind took ``seconds``."""
         self._measured[_sort(job)].append(seconds)
 
     def seconds(self, job: Job) -> float:

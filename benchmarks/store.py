@@ -83,7 +83,7 @@ class Result(_Record):
     key: str  # content hash of everything that decides the number; see benchmarks.plan
     suite: str
     job: str  # readable name, ends in the key; also the folder jobs/<job> and the file results/<job>.json
-    kind: str  # "search", "classify", "detect", "reid", or the name of a task of one's own
+    kind: str  # "search", "classify", "detect", "reid", or the name of a registered task
     task: str  # "digits", "coco", "market1501", ...
     variant: dict[str, int | str] = {}  # e.g. {"parts": 3}
     backbone: Backbone

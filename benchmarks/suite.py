@@ -31,7 +31,7 @@ class Search(_Part):
     on: str  # name of the data it searches on
     protocol: str | None = None  # overrides protocols.search
     seeds: Seeds = (0,)
-    # Processes that share one search, each on a graphics card (or a processor) of its own. Batch normalisation looks at
+    # Processes that share one search, each on its own GPU (or CPU core). Batch normalisation looks at
     # one process's part of a batch, so another number of processes is another search.
     processes: int = Field(1, ge=1)
     # Which cell of the search: its own (final); that of stage 1, 2, ...; the last stage's with at most 0, 1, ... skip-

@@ -1,7 +1,7 @@
 """What happens inside the process of one job: lock, log, run the task, store the result.
 
 The process is forked from a server that has the heavy libraries imported (:mod:`benchmarks.engine`). It tells its
-parent how it is getting on over a pipe and dies at once if the parent does, so that a killed run leaves nobody behind.
+parent its progress over a pipe and exits if the parent does, so that a killed run leaves no processes behind.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def limit_threads(threads: int) -> None:
 
 
 def _reporter(channel: Connection) -> Report:
-    """Progress to the parent, a few times a second, and to the log once an epoch."""
+    """Send progress to the parent a few times per second, and to the log once per epoch."""
     sent = 0.0
 
     def report(progress: Progress) -> None:

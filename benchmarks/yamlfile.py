@@ -130,7 +130,7 @@ def _field_names(annotation: Any) -> Iterator[str]:
 
 
 def find_named(kind: str, name: str, folder: Path) -> Path:
-    """The file of a packaged ``kind`` ("suite", "protocol") by its name, or of one's own by its path.
+    """The file of a packaged ``kind`` ("suite", "protocol") by its name, or the user's by its path.
 
     Raises:
         UnknownName: neither; with the nearest packaged names.

@@ -28,7 +28,7 @@ _ROUNDS = 9
 class Row:
     """One cell: parameters, multiply-adds of the classifier at 224 by both conventions and of the backbone at others.
 
-    ``milliseconds`` is the processor's time for one image of 224 pixels, if it was measured.
+    ``milliseconds`` is the CPU time for one image of 224 pixels, if it was measured.
     """
 
     name: str
@@ -54,7 +54,7 @@ def count_cell(name: str) -> Row:
 
 
 def measure_cell(name: str) -> float:
-    """Milliseconds of processor time for one image of 224 pixels in eager mode on one thread, by ``for_inference``."""
+    """Milliseconds of CPU time for one image of 224 pixels in eager mode on one thread, by ``for_inference``."""
     torch.manual_seed(0)
     network = for_inference(as_trained(build_network(name, "imagenet", CHANNELS, CELLS, CLASSES)))
     images = torch.randn(1, 3, SIDE, SIDE)
@@ -138,7 +138,7 @@ Written by `{command}`. Each cell as the paper's ImageNet network: {channels} ch
   different runs, `naswild zoo show NAME` says so.
 """
 
-_LATENCY = """- **ms** is the processor's time for one image of {side} x {side} with `backbones.for_inference` in eager
+_LATENCY = """- **ms** is the CPU time for one image of {side} x {side} with `backbones.for_inference` in eager
   mode on one thread ({machine}; PyTorch {torch}; median of {rounds}).
   `python -m benchmarks.speed.inference` compares the other ways.
 """

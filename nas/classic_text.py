@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
-MOST_STATES = 100  # that a range may stand for
+MOST_STATES = 100  # in one range
 
 
 def parse_classic(text: str) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def _literal(node: ast.expr, field: str) -> Any:
 
 
 def _range(node: ast.Call, field: str) -> range:
-    """``range(2, 6)`` of whole numbers as they stand."""
+    """``range(2, 6)`` of integer literals."""
     written = ast.unparse(node)
     try:
         found = range(*(ast.literal_eval(argument) for argument in node.args))

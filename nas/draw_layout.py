@@ -1,6 +1,6 @@
 """Where the parts of a cell go in a drawing: a small layered layout, columns by connection level.
 
-Column 0 holds the two inputs, the last one the output; a node stands in the column of its connection level (section
+Column 0 holds the two inputs, the last one the output; a node is in the column of its connection level (section
 5.2.1), with its operations in front of it. Whatever passes a column without stopping there gets a lane of its own.
 """
 

@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 class NaswildError(Exception):
-    """Anything the user can put right. The command line prints it as one message and exits with code 2."""
+    """User-fixable error. The command line prints it as one message and exits with code 2."""
 
 
 class UnknownName(NaswildError):

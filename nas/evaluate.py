@@ -21,8 +21,8 @@ BATCH = 250
 class Score:
     """Top-1 and top-5 accuracy as fractions of ``images`` (top-5: of the classes, where there are fewer), mean loss.
 
-    ``left_out`` images more could not be decoded. ``answers`` (images,) has 1.0 for each image that was named rightly
-    at the first guess and 0.0 for the others, in the order of the set: top-1 is their mean.
+    ``left_out`` images more could not be decoded. ``answers`` (images,) has 1.0 for each correctly classified
+    image and 0.0 for the others, in the order of the set: top-1 accuracy is their mean.
     """
 
     top1: float
@@ -66,9 +66,9 @@ def _watched(batches: Iterable[Batch], count: int, report: Report) -> Iterator[B
 def tally(
     network: nn.Module, batches: Iterable[Batch], autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 ) -> tuple[Tensor, Tensor]:
-    """Sums over ``batches``, float64 (4,), and the first guess for each of their images, float64.
+    """Sums over ``batches``, float64 (4,), and the top-1 correctness of each of their images, float64.
 
-    The sums are: right at first guess, right within five, cross-entropy, images. A guess is 1 (right) or 0; images with
+    The sums are: top-1 correct, top-5 correct, cross-entropy, images. Correctness is 1 or 0; images with
     the label :data:`~nas.images.IGNORED` do not count and have NaN. The network is put into evaluation mode and back.
     """
     was_training = network.training

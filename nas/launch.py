@@ -1,6 +1,6 @@
 """Spread one piece of work over several devices of this machine from a program that is itself a single process.
 
-``torchrun`` does the same for a script of one's own, and over several machines; :func:`nas.train.train_classifier` and
+``torchrun`` does the same for your own script, and over several machines; :func:`nas.train.train_classifier` and
 :func:`nas.search.search` find the processes of either.
 """
 

@@ -1,7 +1,7 @@
 """The network that a genotype describes: a stem, a stack of cells, a classifier.
 
 Two stems as in the paper: ``cifar`` keeps the input's resolution (section 5.1.2), ``imagenet`` divides it by 4 and 8
-before the first cell (section 5.3.2). Reduction cells stand at one and two thirds of the depth.
+before the first cell (section 5.3.2). Reduction cells are at one and two thirds of the depth.
 """
 
 from __future__ import annotations

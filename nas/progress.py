@@ -1,4 +1,4 @@
-"""What a long-running loop tells whoever is watching: one small value per step."""
+"""Progress of a long-running loop: one small value per step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a loop stands: ``epoch`` and ``step`` count what is finished, ``metrics`` are the latest values (loss)."""
+    """Position of a loop: ``epoch`` and ``step`` count what is finished, ``metrics`` are the latest values (loss)."""
 
     stage: str
     epoch: int
@@ -19,7 +19,7 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Part of the loop that is done, 0 to 1, counting the steps of the epoch under way."""
+        """Completed fraction of the loop, 0 to 1, including the steps of the current epoch."""
         within = self.step / self.steps if self.steps else 0.0
         return min(1.0, (self.epoch + within) / max(self.epochs, 1))
 
@@ -28,4 +28,4 @@ Report = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """The reporter of a loop that nobody watches."""
+    """Report nothing."""

@@ -100,7 +100,7 @@ _QUICK: dict[type[nn.Module], type[nn.Module]] = {Cell: QuickCell, CellBody: Qui
 
 
 def _after_relu(operation: nn.Module, x: Tensor) -> Tensor:
-    """``operation`` on an ``x`` that has been through its ReLU; what has none (an input nobody reads) is left out."""
+    """``operation`` on an ``x`` that has been through its ReLU; what has none (an unused input) is left out."""
     if not isinstance(operation, _SEQUENCES):
         return operation(x)
     for layer in list(operation)[1:]:

@@ -1,7 +1,7 @@
 """DARTS' separable convolutions in training as one operation on compiled kernels, each with its batch normalisation.
 
 Between two convolutions nothing is written but what the first puts out: normalisation and rectifier happen while the
-next one reads, forwards and backwards. Without a compiler, or where it was measured to be no quicker, PyTorch's layers
+next one reads, forwards and backwards. Without a compiler, or where it was not measured to be faster, PyTorch's layers
 are used, see :func:`applies`.
 """
 

@@ -47,8 +47,8 @@ class TrainOutcome:
 
     ``selected`` says whose score it is: "last epoch", or "best epoch on held-out images" where the recipe asks for it.
     ``history`` has one record an epoch. ``images_per_second`` is of training alone, over all devices. So many
-    ``corrupt_images`` of the data could not be decoded and were left out. ``answers`` has 1.0 for each test image that
-    was named rightly and 0.0 for the others, from the same pass as ``top1``.
+    ``corrupt_images`` of the data could not be decoded and were left out. ``answers`` has 1.0 for each correctly
+    classified test image and 0.0 for the others, from the same pass as ``top1``.
     """
 
     top1: float
@@ -150,7 +150,7 @@ def _take_step(run: Run, batches: Iterator[Batch], mine: range, size: int, epoch
         pixels, labels = next(batches)
         if not run.execution.channels_last:
             pixels = pixels.contiguous()
-        seed_all(run.seed, "step", epoch, step, part)  # for drop path: the same draws for whoever computes this part
+        seed_all(run.seed, "step", epoch, step, part)  # for drop path: the same draws in every process
         with fabric.no_backward_sync(run.model, enabled=part != mine[-1]):
             loss, main, logits = classification_loss(run.model(pixels), labels, recipe)
             if logits.shape[1] != run.classes:

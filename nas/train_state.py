@@ -33,10 +33,10 @@ def fingerprint(*parts: object) -> str:
 class TrainState:
     """Weights, optimiser and position. ``step`` counts the finished steps of ``epoch``, both from 0.
 
-    ``sums`` holds this epoch's training loss, right answers and images so far, in float64. ``average`` is the network
-    of averaged weights (EMA), ``best`` the weights of the best epoch on held-out images, where the recipe asks for
-    them. ``busy_seconds`` and ``images`` give the throughput of training alone. ``corrupt`` names the images that could
-    not be decoded.
+    ``sums`` holds this epoch's training loss, correct predictions and images so far, in float64. ``average`` is the
+    network of averaged weights (EMA), ``best`` the weights of the best epoch on held-out images, where the recipe asks
+    for them. ``busy_seconds`` and ``images`` give the throughput of training alone. ``corrupt`` names the images that
+    could not be decoded.
     """
 
     network: nn.Module

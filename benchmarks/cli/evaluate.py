@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def evaluate(
     task: Annotated[
-        str, typer.Option("--task", help="A set to classify (digits, cifar10, a folder), detect, reid, or one's own.")
+        str,
+        typer.Option("--task", help="Set to classify (digits, cifar10, a folder), detect, reid, or another task."),
     ],
     source: Annotated[
         str | None,

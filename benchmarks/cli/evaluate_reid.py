@@ -1,4 +1,4 @@
-"""``naswild evaluate --weights FILE --task reid``: a trained PCB scored again, and used on one's own images."""
+"""``naswild evaluate --weights FILE --task reid``: a trained PCB scored again, and used on your own images."""
 
 from __future__ import annotations
 

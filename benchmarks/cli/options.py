@@ -17,7 +17,7 @@ Imports = Annotated[
 ]
 Slots = Annotated[
     int | None,
-    typer.Option("--slots", min=1, help="Jobs at once (default: one a graphics card, else one a processor)."),
+    typer.Option("--slots", min=1, help="Jobs at once (default: one per GPU, else one per CPU core)."),
 ]
 RunDir = Annotated[
     Path | None, typer.Option("--run-dir", metavar="FOLDER", help="Where results go (default: runs/NAME).")

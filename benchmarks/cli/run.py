@@ -46,7 +46,7 @@ def run(
     run_dir: RunDir = None,
     imports: Imports = None,
 ) -> None:
-    """Run a suite: what is done is loaded, what is half done goes on, what failed is shown.
+    """Run a suite: finished jobs are loaded, interrupted ones resume, failed ones are shown.
 
     Examples:
 
@@ -77,7 +77,7 @@ def run(
 
 
 def _carry_out(plan: Plan, options: Options, command: str) -> None:
-    """Run the plan; Ctrl-C ends it with the command that goes on, which leaves nothing out and starts nothing anew."""
+    """Run the plan; Ctrl-C stops it and prints the command that resumes it."""
     from benchmarks.run import run_plan
 
     screen = console()
@@ -85,7 +85,7 @@ def _carry_out(plan: Plan, options: Options, command: str) -> None:
         summary = run_plan(plan, options, screen, command)
     except KeyboardInterrupt:
         only = "".join(f" --only {shlex.quote(text)}" for text in options.only)
-        sys.stderr.write(f"\nstopped; go on from here with: {command}{only}\n")
+        sys.stderr.write(f"\nstopped; resume with: {command}{only}\n")
         raise typer.Exit(130) from None
     finish(summary, screen)
 

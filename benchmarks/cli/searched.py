@@ -15,7 +15,7 @@ CLASSES_SHOWN = 12
 
 
 def describe(result: Result, run_dir: Path) -> Iterator[str]:
-    """One line for each thing a search leaves; random cells, which nobody searched, have fewer."""
+    """One line for each thing a search leaves; random cells have fewer."""
     details = result.details
     stages: Sequence[Mapping[str, Any]] = details.get("stages", ())
     backbone = result.backbone
@@ -54,10 +54,10 @@ def _stage(stage: Mapping[str, Any]) -> str:
     memory = f", peak {peak / 1e9:.2f} GB" if peak is not None else ""
     last = stage["trajectory"][-1]
     accuracy = last["validation_accuracy"]
-    who = "its strongest operations answer" if last.get("validation_of") == "strongest" else "supernet answers"
-    answers = f", {who} {100 * accuracy:.1f} %" if accuracy is not None else ""
+    network = "strongest operations'" if last.get("validation_of") == "strongest" else "supernet"
+    validation = f", {network} validation accuracy {100 * accuracy:.1f} %" if accuracy is not None else ""
     shape = f"{stage['cells']} cells, {stage['channels']} channels, {len(stage['operations']['normal'][0])} operations"
-    return f"{shape}, {last['skips']} skips before refinement{answers}, {stage['seconds']:.0f} s{memory}"
+    return f"{shape}, {last['skips']} skips before refinement{validation}, {stage['seconds']:.0f} s{memory}"
 
 
 def _alternatives(stage: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ def search(
     root: Root = None,
     seed: Seed = 0,
     processes: Annotated[
-        int, typer.Option("--processes", min=1, help="Processes that share the search, each on a graphics card.")
+        int, typer.Option("--processes", min=1, help="Processes that share the search, each on a GPU.")
     ] = 1,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Copy the genotype file here.")] = None,
     plot: Annotated[
@@ -78,7 +78,7 @@ def retrain(
 ) -> None:
     """Train a backbone as a classification network; gives a weights file that any task starts from.
 
-    A weights file as the source stands for its network, which is trained anew in the protocol's size.
+    If the source is a weights file, its network is trained from scratch in the protocol's size.
 
     Options of the task: processes, accumulate, compile (1), workers, tensorboard (1). Of the data: corrupt (skip),
     subset_classes, subset_seed.
@@ -165,7 +165,7 @@ def run_one(content: dict[str, Any], run_dir: Path | None, imports: list[str] | 
     try:
         summary = run_plan(plan, options, screen)
     except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; the same command goes on from here\n")
+        sys.stderr.write("\nstopped; the same command resumes it\n")
         raise typer.Exit(130) from None
     if not plan.jobs:
         raise NaswildError(f"there is nothing to do: no task of {content['name']} takes {content['backbones'][0]}")
@@ -179,7 +179,7 @@ def run_one(content: dict[str, Any], run_dir: Path | None, imports: list[str] | 
 
 
 def _leave(path: Path, out: Path | None) -> None:
-    """Say where the file is, after copying it where it was asked for."""
+    """Print the path of the file, after copying it to the requested one."""
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, out)

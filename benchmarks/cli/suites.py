@@ -50,7 +50,7 @@ def show_suite(name: Annotated[str, typer.Argument(help="Name of a packaged suit
 
 @app.command("new")
 def new_suite(file: Annotated[Path, typer.Argument(help="The file to write, my-suite.yaml.")]) -> None:
-    """Write a commented suite to start from; it runs as it stands.
+    """Write a commented suite to start from; it runs unchanged.
 
     Example:
 

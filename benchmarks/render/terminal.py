@@ -23,7 +23,7 @@ TEXT_WIDTH = 20  # longer names are folded where the table is too wide
 
 
 def print_tables(tables: Iterable[Table], console: Console) -> None:
-    """Print each table with its notes. What belongs to a number (±, improvement) stands in lines below it."""
+    """Print each table with its notes. Deviations and improvements are in lines below their number."""
     for table in tables:
         console.print()
         console.print(Text(table.caption, style="bold"))

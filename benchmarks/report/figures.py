@@ -79,7 +79,7 @@ def trajectories(measured: Measurements) -> Iterator[tuple[str, Figure, Figure]]
         entropy = {f"{cell} cell": [mean_entropy(e["alphas"][cell]) for e in epochs] for cell in epochs[0]["alphas"]}
         yield (
             name,
-            Figure(skips, "skip-connects of the normal cell that the alphas stand for"),
+            Figure(skips, "skip-connects of the normal cell that the alphas describe"),
             Figure(lines(entropy, ("epoch", "entropy, 0 to 1"), ends), "mean entropy of the alphas, 1: undecided"),
         )
 

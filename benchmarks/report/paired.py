@@ -10,7 +10,7 @@ from benchmarks.paired import Pair, pairs_of
 from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.table import Block, Cell, Column, Note, Row, Table
 
-MOST_BACKBONES = 12  # a pair is a row: more would be a table that nobody reads
+MOST_BACKBONES = 12  # a pair is a row: more would make the table too long to read
 
 
 def paired_table(run_dir: Path, measured: Measurements) -> Table | None:

@@ -113,7 +113,7 @@ def _whole(value: float) -> str:
 
 
 def bars(rows: Mapping[str, Mapping[str, float]], parts: Sequence[str], label: str) -> str:
-    """Horizontal stacked bars of seconds, one a row, in the order given; ``parts`` is the order of the pieces."""
+    """Horizontal stacked bars of seconds, one per row, in the order given; ``parts`` is the order of the pieces."""
     longest = max(sum(row.values()) for row in rows.values()) or 1.0
     left, height, pitch = 150.0, 14.0, 24.0
     scale = (WIDTH + 160 - left - 60) / longest

@@ -40,7 +40,7 @@ def tiles(measured: Measurements, results: Sequence[Result]) -> Iterator[Tile]:
 
 
 def sentences(measured: Measurements) -> Iterator[str]:
-    """The answer in words."""
+    """The findings in sentences."""
     scores = _scored(measured)
     if scores:
         yield from _wild_sentences(scores, len(targets(measured)))

@@ -6,7 +6,7 @@
     python -m benchmarks.speed.detection pipeline        # an SSD320 step by step, milliseconds an image
     python -m benchmarks.speed.detection configs         # each shipped config; on a GPU if there is one
 
-The metric is measured in processes of their own: processor time of all threads, and peak memory above what the process
+The metric is measured in processes of their own: CPU time of all threads, and peak memory above what the process
 held before it began. Both engines get the same annotation file and the same detections; their twelve numbers must be
 the same to the last bit. The detectors of the other parts are untrained. In ``pipeline`` and ``configs`` every box of
 theirs reaches non-maximum suppression, the most work that there can be.
@@ -101,13 +101,13 @@ def _score(folder: Path, engine: Any, answer: Any) -> None:
 
 
 def _usage() -> tuple[float, float]:
-    """Processor seconds of all threads, and peak resident memory in MiB."""
+    """CPU seconds of all threads, and peak resident memory in MiB."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def compare_metric(images: int) -> None:
-    """Print processor time, memory and their ratios; raises if the numbers differ."""
+    """Print CPU time, memory and their ratios; raises if the numbers differ."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         make_case(folder, images)
@@ -146,7 +146,7 @@ def compare_pipeline(rounds: int, batch: int) -> None:
 
 
 def _time_parts(runner: Any, rounds: int) -> dict[str, float]:
-    """Processor seconds a batch, the least of ``rounds``: loading, network, loss, backward, post-processing."""
+    """CPU seconds a batch, the least of ``rounds``: loading, network, loss, backward, post-processing."""
     import torch
     from mmdet.models.utils import unpack_gt_instances
 
@@ -190,7 +190,7 @@ def compare_configs(only: list[str], rounds: int, batch: int) -> None:
 
     torch.set_num_threads(1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = torch.cuda.get_device_name() if device.type == "cuda" else "one thread, by its processor time"
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "one thread, by its CPU time"
     print(f"Images a second on {name}, PyTorch {torch.__version__}, batches of {batch}")
     print(f"  {'config':28}" + "".join(f"{column:>12}" for column in COLUMNS))
     for path in sorted(path for path in CONFIGS.glob("*.py") if not only or path.stem in only):

@@ -4,10 +4,10 @@
     python -m benchmarks.speed.inference --paths eager onnx --batches 1 --rounds 40
     python -m benchmarks.speed.inference --backbone mine.safetensors
 
-Plain is the network as it is trained: NCHW memory, batch normalisation as layers of their own, no autograd graph. Its
-rivals are ``backbones.for_inference`` (eager), the same with ``compiled=True``, and the file that ``naswild export``
-writes, run by ONNX Runtime. Each lives in a process of its own, as a user has it: what one allocated is no help to the
-next. They take turns and the processor's time is counted, so a busy machine slows all. The last column is the largest
+Plain is the network as it is trained: NCHW memory, batch normalisation as layers of their own, no autograd graph. The
+candidates are ``backbones.for_inference`` (eager), the same with ``compiled=True``, and the file written by ``naswild
+export``, run by ONNX Runtime. Each runs in its own process, so that none profits from what another allocated.
+They take turns and the CPU time is counted, so a busy machine slows all. The last column is the largest
 difference from plain, as a fraction of plain's largest output.
 """
 
@@ -88,7 +88,7 @@ def _onnx_predictor(weights: Path, size: int) -> Predict:
 
 
 def serve(connection: Connection, path: str, weights: Path, size: int, threads: int) -> None:
-    """One contestant's process: each batch that arrives is answered by the processor's seconds and the logits."""
+    """One candidate's process: returns CPU seconds and logits for each batch it receives."""
     torch.set_num_threads(threads)
     predict = predictor(path, weights, size)
     with torch.no_grad():

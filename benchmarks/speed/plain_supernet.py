@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from nas.operations import FactorizedReduce, ReLUConvBN, build_operation
 
-# (output of a skip-connect, cell, edge) -> what becomes of it: dropout with a known mask, or nothing.
+# (output of a skip-connect, cell, edge) -> what is applied to it: dropout with a known mask, or nothing.
 SkipRule = Callable[[Tensor, int, int], Tensor]
 EDGES = [(node, i) for node in range(2, 6) for i in range(node)]
 

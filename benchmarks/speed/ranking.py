@@ -4,7 +4,7 @@
     python -m benchmarks.speed.ranking --size msmt17  # time and memory of ours at MSMT17's size; torchreid's are stated
     python -m benchmarks.speed.ranking --rerank       # k-reciprocal re-ranking: time, memory and what was foreseen
 
-Processor seconds, all in one process, the contestants taking turns (torchreid's evaluator, which takes over a minute,
+CPU seconds, all in one process, the contestants taking turns (torchreid's evaluator, which takes over a minute,
 has one). The descriptors are drawn, 2,048 numbers each, with as many images of an identity as the real sets have. The
 product is the least that any exact ranking pays: everything above it is the ranking's own.
 """
@@ -97,7 +97,7 @@ def torchreid_only(setting: Setting, distances: np.ndarray) -> tuple[np.ndarray,
 
 
 def interleaved(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median processor seconds of each task, taking turns."""
+    """Median CPU seconds of each task, taking turns."""
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(rounds):
         for name, task in tasks.items():
@@ -163,7 +163,7 @@ def measure_reranking(setting: Setting) -> int:
 
 
 def _product_seconds(setting: Setting) -> float:
-    """Processor seconds of the product, a block at a time since the whole matrix would be gigabytes."""
+    """CPU seconds of the product, a block at a time since the whole matrix would be gigabytes."""
     query, gallery = setting.features
     start = time.process_time()
     for block in query.split(204):

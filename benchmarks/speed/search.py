@@ -95,7 +95,7 @@ class Contestant:
 
 
 def interleaved(steps: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median processor seconds of each step, taking turns; the first turn warms up and does not count."""
+    """Median CPU seconds of each step, taking turns; the first turn warms up and does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(rounds + 1):
         for name, step in steps.items():

@@ -1,4 +1,4 @@
-"""What a search costs on a GPU at the paper's scale: seconds a step and peak memory by stage (Table 2), hours in all.
+"""Cost of a search on a GPU at the paper's scale: seconds per step and peak memory by stage (Table 2), hours in total.
 
     python -m benchmarks.speed.search_gpu              # protocol search-cifar10: batch 96, 32 px, 5, 11 and 17 cells
     python -m benchmarks.speed.search_gpu --stages 1 --profile 15
@@ -106,7 +106,7 @@ def make(name: str, index: int, recipe: SearchRecipe, device: torch.device) -> P
 
 
 def setting(index: int, recipe: SearchRecipe) -> Setting:
-    """The stage as the other benchmark describes one: what survives is drawn, the same for everybody."""
+    """The stage as the other benchmark describes one: what survives is drawn, the same for all."""
     return Setting(recipe.channels[index], recipe.batch_size, SIZE, recipe.cells[index], recipe.operations[index])
 
 

@@ -5,11 +5,11 @@
     python -m benchmarks.speed.train --processes 2     # data parallelism over two processes with one thread each
 
 Plain is what PyTorch gives without asking: the network by its definition in NCHW memory, PyTorch's own depthwise
-convolutions, the optimiser that loops over tensors. The two take turns, and the processor's time is counted, so a busy
+convolutions, the optimiser that loops over tensors. The two take turns, and the CPU time is counted, so a busy
 machine slows both. With ``--processes`` three steps take turns: of one process while the others wait, of all processes
 without and with the exchange of gradients. The first over the last is the efficiency, 1 being as many times the images
 a second as there are processes; the second shows what is lost to the memory they share, the rest to the exchange. It is
-given twice: by the clock, which says all on a quiet machine, and by processor seconds, the mean of the processes, which
+given twice: by the clock, which says all on a quiet machine, and by CPU seconds, the mean of the processes, which
 other work on the machine disturbs less, but in which waiting for each other does not count.
 """
 

@@ -23,7 +23,7 @@ Which = Literal["all", "first", "best"]  # of several searches: their mean, the 
 
 @dataclass(frozen=True)
 class Line:
-    """One row: a backbone of the suite, and where in the facts the paper's error stands, if it prints one."""
+    """One row: a backbone of the suite, and where the paper's error is in the facts, if it prints one."""
 
     backbone: str
     fact: tuple[str | int, ...] = ()

@@ -9,7 +9,7 @@ from benchmarks.store import FORM, Result
 
 # How a data set is written in a head; every other one is called by its own name.
 _TITLES = {"market1501": "Market-1501", "dukemtmcreid": "DukeMTMC-reID", "msmt17": "MSMT17", "coco": "COCO"}
-PRIMARY = {"classify": "top1", "detect": "AP", "reid": "mAP"}  # the one metric that stands for a task
+PRIMARY = {"classify": "top1", "detect": "AP", "reid": "mAP"}  # the primary metric of a task
 
 
 class Setting(NamedTuple):

@@ -63,7 +63,7 @@ class Measurements:
         return sorted(self._settings, key=lambda t: (t.kind, t.name, natural(t.variant)))
 
     def primary(self, task: Task) -> str:
-        """The metric that stands for a task; of a task of one's own the first that it reports."""
+        """The primary metric of a task; for a registered task the first that it reports."""
         if task.kind in PRIMARY:
             return PRIMARY[task.kind]
         return next(iter(self._first_result(task).metrics))

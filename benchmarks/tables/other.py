@@ -1,4 +1,4 @@
-"""Tasks of one's own: a table of the same form for any task that registers itself, with the metrics it reports."""
+"""Registered tasks: a table of the same form for any of them, with the metrics that it reports."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def _notes(source: PublishedTable, marks: Mapping[int, str], heads: bool = True)
     """The footnotes; ``heads`` says whether the columns' heads are the paper's own, so that they can carry a mark."""
     notes = []
     for index, note in enumerate(source.footnotes):
-        text = f"{note.text}." if note.mark else f"Remark of ours: {note.text}."
+        text = f"{note.text}." if note.mark else f"Our remark: {note.text}."
         whole = [column for column in source.columns if note.heads(column)]
         if whole and not heads:
             notes.append(Note(f"{source.source}, {', '.join(_title(source, column) for column in whole)}: {text}"))

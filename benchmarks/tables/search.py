@@ -35,7 +35,7 @@ def search_table(measured: Measurements) -> Table | None:
         blocks=(Block("Searches", rows),),
         notes=(
             Note(
-                f"Measured on {devices}. On a GPU the peak is what PyTorch allocated, on a processor the memory of the "
+                f"Measured on {devices}. On a GPU the peak is what PyTorch allocated, on a CPU the memory of the "
                 "whole process, libraries included."
             ),
             Note("Skips: skip-connects in the normal cell that was found."),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: a measured ``value`` in base units, or ``text`` that is printed as it stands.
+    """One cell: a measured ``value`` in base units, or ``text`` that is printed unchanged.
 
     ``deviation`` is the sample deviation over ``n`` runs (None for a single one). ``gain`` is the relative improvement
     over the mean random cell, ``interval`` the bootstrap interval of ``value``, both in the unit of the value they

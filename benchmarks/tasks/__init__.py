@@ -1,4 +1,4 @@
-"""Tasks: what a backbone is measured on. Each is a small class; one's own is added by :func:`register_task`."""
+"""Tasks: what a backbone is measured on. Each is a small class; more are added by :func:`register_task`."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Graphics cards for jobs that several processes share."""
+"""Assign GPUs to jobs of several processes."""
 
 from __future__ import annotations
 
 
 def fit(processes: int, cards: int | None = None) -> int:
-    """How many of the ``processes`` that a suite asks for run here: at most one a graphics card, a divisor of them all.
+    """How many of a suite's ``processes`` run here: at most one per GPU, and a divisor of ``processes``.
 
-    Each of those that run then does the work of equally many, and the batch stays whole. Without any card all run: they
-    share the processors. ``cards`` are by default those that PyTorch finds.
+    Each of those that run then does the work of equally many, and the batch stays whole. Without a GPU all run and
+    share the CPU cores. ``cards`` are by default those that PyTorch finds.
     """
     if cards is None:
         import torch

@@ -25,8 +25,8 @@ class Detect(Task):
     """COCO's average precision on the validation or the test part, in total and by size of object.
 
     Options: ``split: test`` scores the test part, ``weights: none`` trains from random weights the network whose
-    pretrained weights the backbone brings. ``processes`` share one job and its batch, each on a graphics card (or a
-    processor) of its own; with fewer cards fewer processes share them.
+    pretrained weights the backbone brings. ``processes`` share one job and its batch, each on its own GPU (or
+    CPU core); with fewer GPUs, fewer processes share the job.
     """
 
     name = "detect"

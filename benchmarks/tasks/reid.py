@@ -22,7 +22,7 @@ PER_QUERY = ("mAP", "rank1")  # kept for every query
 class Reid(Task):
     """CMC and mAP of a set's queries; ``set`` names it, ``parts`` is the number of horizontal stripes.
 
-    ``processes`` share one job, each on a graphics card (or a processor) of its own.
+    ``processes`` share one job, each on its own GPU (or CPU core).
     """
 
     name = "reid"

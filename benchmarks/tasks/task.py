@@ -118,7 +118,7 @@ class Task(ABC):
         return int(options.get("processes", 1))
 
     def missing(self, assignment: Assignment) -> list[str]:
-        """What the user has to put right before hours are spent, a sentence each; asked in a worker before the run."""
+        """What the user has to fix before the run, one sentence each; called in a worker."""
         del assignment
         return []
 

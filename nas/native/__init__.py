@@ -101,7 +101,7 @@ def _compiler() -> list[str]:
 
 
 def _digest(compiler: Sequence[str]) -> str:
-    """Changes with the source, the flags, the compiler's version and the processor that "native" stands for."""
+    """Changes with the source, the flags, the compiler's version and the processor that "native" means."""
     version = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False).stdout
     sources = [path.read_text(encoding="utf-8") for path in sorted(SOURCE.parent.glob("*.[ch]*"))]
     parts = [*sources, *FLAGS, *compiler, version, _processor()]

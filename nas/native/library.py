@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nas.native import kernels
 
-LANES = 4  # channels are computed so many at a time, or 16
+LANES = 4  # channels computed at a time, or 16
 _NAMES = {torch.float32: "float", torch.float64: "double"}
 
 

@@ -1,7 +1,7 @@
 """Many depthwise-separable convolutions at once on a GPU, in Triton: one kernel forwards, two backwards.
 
 A group of C output channels is one convolution: it reads one state of C channels of the input, filters it and mixes the
-channels. What a group reads and how large its kernel is stands in
+channels. What a group reads and how large its kernel is are in
 :class:`nas.native.gpu.Groups`, so that 3x3 and 5x5 kernels on
 several states cost one launch, and what lies between the depthwise and the 1x1 convolution is never written. Sums are
 taken in a fixed order: the same numbers in every run.

@@ -1,4 +1,4 @@
-"""Compiled libraries in a folder that nobody else can write to; the name of a file holds the hash of its content."""
+"""Compiled libraries in a folder that only its owner can write to; the name of a file holds the hash of its content."""
 
 from __future__ import annotations
 

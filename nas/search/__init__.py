@@ -1,4 +1,4 @@
-"""Search for a cell on a proxy: P-DARTS and its rivals over one loop.
+"""Search for a cell on a proxy: P-DARTS and other methods over one loop.
 
 Public face: :func:`search`, :class:`SearchRecipe`, :func:`derive`, :func:`random_genotype`, :func:`register_method`.
 """

@@ -33,7 +33,7 @@ def derive(
     edge_weights: Mapping[str, Any] | None = None,
     rule: Rule = "darts",
 ) -> Genotype:
-    """The genotype that architecture weights stand for (DARTS' rule and section 4.3.2).
+    """The genotype that architecture weights describe (DARTS' rule and section 4.3.2).
 
     The softmax runs over the surviving operations of an edge. Each node keeps its two strongest inputs, an input's
     strength being the largest weight of an operation other than "none", and that operation. At equal weights the
@@ -53,7 +53,7 @@ def derive(
         rule: What a node keeps, see :data:`Rule`; ``"gdas"`` knows no ``exact``.
 
     Raises:
-        NaswildError: Shapes or names do not fit, or no cell with so many skip-connects exists.
+        NaswildError: Shapes or names do not fit, or no cell with that many skip-connects exists.
     """
     weights = mixing_weights(operations, alphas, edge_weights, none=rule == "snas")
     normal = refine(weights["normal"], max_skips, exact, refinement, rule)

@@ -1,4 +1,4 @@
-"""The checkpoint of a search: finished stages and the one under way, in one file of the work directory."""
+"""The checkpoint of a search: finished stages and the current one, in one file of the work directory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Journal:
         saved = load_checkpoint(self.path)
         if saved is not None:
             self._restore(saved)
-        team.wait()  # nobody writes before all have read
+        team.wait()  # no process writes before all have read
 
     def _restore(self, saved: dict[str, Any]) -> None:
         require_same(self.path, saved["identity"], self.identity)
@@ -56,13 +56,13 @@ class Journal:
         self.attempts = saved["attempts"] + 1
 
     def resume(self, stage: Stage) -> None:
-        """Bring ``stage`` to where the checkpoint left it, if it was under way."""
+        """Restore ``stage`` from the checkpoint if it had been started."""
         if self.under_way is not None and self.under_way["index"] == stage.index:
             stage.load_state_dict(self.under_way)
         self.under_way = None
 
     def keep(self, stage: Stage) -> None:
-        """Write a checkpoint of the stage under way if the last one is older than the interval."""
+        """Write a checkpoint of the current stage if the last one is older than the interval."""
         if self.team.leads and time.monotonic() - self._last >= self.interval:
             self._write(stage.state_dict())
 

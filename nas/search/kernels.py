@@ -47,7 +47,7 @@ class SharedKernels(nn.Module):
 
 
 def _starts(weights: Sequence[Tensor], first: int) -> list[int]:
-    """Where each of ``weights`` begins when they stand one after the other from row ``first`` on."""
+    """Where each of ``weights`` begins when stored one after the other from row ``first`` on."""
     starts = []
     for weight in weights:
         starts.append(first)

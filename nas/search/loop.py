@@ -20,7 +20,7 @@ STEPS_PER_READING = 20
 
 
 def search_stage(steps: Steps, data: SearchData, keep: Callable[[], None], report: Report) -> None:
-    """Run the stage of ``steps`` from wherever it stands to its last epoch.
+    """Run the stage of ``steps`` from its current position to its last epoch.
 
     ``keep`` is called after every step and may write a checkpoint; ``report`` is told about every step.
     """

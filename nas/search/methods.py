@@ -84,7 +84,7 @@ def search(
 ) -> SearchOutcome:
     """Search for a cell on ``proxy``.
 
-    A search that was interrupted goes on from the checkpoint in ``workdir`` and ends with the same genotype and
+    An interrupted search resumes from the checkpoint in ``workdir`` and ends with the same genotype and
     architecture weights, bit for bit on a CPU; one that has finished is read from ``workdir/search.json``. Started by
     ``torchrun``, it spans the processes it finds and returns the same outcome in each of them.
 
@@ -118,7 +118,7 @@ def search(
     )
     path = task.workdir / OUTCOME_FILE
     finished = path.exists()
-    team.wait()  # nobody writes the file before all have looked
+    team.wait()  # no process writes the file before all have checked
     if finished:
         return _stored(path, task)
     outcome = team.share(chosen.run(task))

@@ -24,7 +24,7 @@ class EpochRecord(BaseModel):
     """One epoch of a stage. Losses are means over the epoch, accuracies fractions; None where nothing was measured.
 
     ``top_operations`` counts, per cell, how many of the 14 edges each operation leads; ``skips`` is the number of
-    skip-connects of the unrestricted normal cell that the epoch's alphas stand for. ``alpha_gradients`` is the mean
+    skip-connects of the unrestricted normal cell that the epoch's alphas describe. ``alpha_gradients`` is the mean
     absolute gradient of the alphas of each operation, over edges, both cells and the epoch's steps: how hard
     skip-connects are pulled compared to convolutions. ``validation_accuracy`` is that of the softmax mixture, or of the
     strongest operation of every edge, alone, for methods that sample: see ``validation_of``.

@@ -27,7 +27,7 @@ def search_random(task: SearchTask) -> SearchOutcome:
 def random_genotype(seed: int, max_skips: int | None = None, exact: bool = False) -> Genotype:
     """A uniform draw: two distinct inputs for each node, any operation but "none" on each edge.
 
-    The normal cell has at most ``max_skips`` skip-connects (with ``exact``, exactly so many), like a searched cell
+    The normal cell has at most ``max_skips`` skip-connects (with ``exact``, exactly that many), like a searched cell
     after refinement; the reduction cell is free. The same seed gives the same cell on every machine.
     """
     edges = INPUTS_PER_NODE * len(CONCAT)
@@ -47,7 +47,7 @@ def _random_operations(draw: random.Random) -> list[str]:
 
 
 def _with_skips(draw: random.Random, count: int) -> list[str]:
-    """Uniform among the choices with exactly ``count`` skip-connects (drawing until one fits could take for ever)."""
+    """Uniform among the choices with exactly ``count`` skip-connects (drawing until one fits might never end)."""
     others = [name for name in CHOICES if name != "skip_connect"]
     edges = range(INPUTS_PER_NODE * len(CONCAT))
     skips = set(draw.sample(edges, count))

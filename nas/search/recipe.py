@@ -69,14 +69,14 @@ class SearchRecipe(BaseModel):
     # Data: half of the training images for the weights, half for the architecture. "random": a random split by seed
     # (paper). "index": first half, second half (official code).
     halves: Literal["random", "index"] = "random"
-    # Of all training images only so many, drawn by the seed: for searches of minutes. None: all of them.
+    # Number of training images to use, drawn by the seed, for searches of minutes. None: all of them.
     images: Annotated[int, Field(ge=2)] | None = None
     # Pixels; the proxy's own size by default.
     image_size: Positive | None = None
     # Off in the search (5.2.4): cutout. The rest is CIFAR's usual.
     augmentation: Augmentation = Augmentation(cutout=0)
 
-    # Accuracy on the architecture half in evaluation mode, in the last so many epochs of a stage. The official code
+    # Accuracy on the architecture half in evaluation mode, in the last N epochs of a stage. The official code
     # validates while fewer than five epochs are left, which are the last four.
     validate_last: Annotated[int, Field(ge=0)] = 4
 

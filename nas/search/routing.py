@@ -53,7 +53,7 @@ class Members:
         return [(edge, name) for name in self.kinds[kind] for edges in self.by_source(name) for edge in edges]
 
     def positions(self, kind: str, nowhere: int) -> list[int]:
-        """Where the mixing weights of ``kind`` stand among the (14, k) of a cell, flattened; or ``nowhere``.
+        """Where the mixing weights of ``kind`` are among the (14, k) of a cell, flattened; or ``nowhere``.
 
         For a stack one for each block; for "shared" a matrix (edges, operations x sources), row by row.
         """

@@ -86,7 +86,7 @@ class Stage:
         return self.recipe.dropout_rate(self.index, self.epoch)
 
     def seed(self, kind: str, part: int) -> None:
-        """Seed everything that one part of the current step draws; the same whoever computes it."""
+        """Seed everything that one part of the current step draws; the same in every process."""
         seed_all(self.seed_number, "step", self.index, self.epoch, self.step, kind, part)
 
     def generator(self, *path: str) -> torch.Generator:

@@ -1,6 +1,6 @@
 """The steps that a search alternates between: one on the network weights, one on the architecture weights.
 
-Nothing here waits for the device: losses stay tensors until somebody reads them.
+Nothing here waits for the device: losses stay tensors until they are read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Rules:
 
     ``sampling``: the mixture is the softmax (DARTS) or a Gumbel sample of it (SNAS, GDAS). ``second_order``: the
     architecture's gradient looks one weight step ahead. ``joint``: both sets of weights learn from the same batch, in
-    one backward pass, instead of from two halves of the data (SNAS). ``derivation``: which cell the alphas stand for.
+    one backward pass, instead of from two halves of the data (SNAS). ``derivation``: which cell the alphas describe.
     """
 
     sampling: Sampling = "softmax"

@@ -147,7 +147,7 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         self.checkpointing, self.operations = recipe.checkpointing, operations
-        self.runs_on: str | None = None  # what computed the separable convolutions last, in words
+        self.runs_on: str | None = None  # description of what computed the separable convolutions last
         self.stem, width = _build_stem(recipe.stem, channels)
         reductions = {cells // 3, 2 * cells // 3}
         self.cells = nn.ModuleList()

@@ -1,4 +1,4 @@
-"""The processes that share a search, seen from one of them; a team of one where nobody started others.
+"""The processes that share a search, seen from one of them; a team of one unless others were started.
 
 Every process holds the whole state of the search and, after each step, the same one to the last bit: gradients are
 summed and running statistics averaged over the team in one message. So any process could write the checkpoint
@@ -75,7 +75,7 @@ class Team:
         return sum(self._gather(value))
 
     def largest(self, value: int | None) -> int | None:
-        """The largest of the processes' values; None where nobody has one."""
+        """The largest of the processes' values; None if no process has one."""
         return max((other for other in self._gather(value) if other is not None), default=None)
 
     def share(self, value: Value) -> Value:

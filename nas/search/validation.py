@@ -1,4 +1,4 @@
-"""How well a supernet answers the half of the data that its weights have not learnt from."""
+"""Validation accuracy of a supernet: on the half of the data that its weights were not trained on."""
 
 from __future__ import annotations
 

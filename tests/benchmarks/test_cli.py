@@ -69,7 +69,7 @@ def test_ctrl_c_says_the_command_that_goes_on(monkeypatch: pytest.MonkeyPatch, t
     done = CliRunner().invoke(app, ["run", *asked])
     assert done.exit_code == 130
     again = f"naswild run mini --seeds 0,1 --run-dir {tmp_path} --only darts_v2\n"
-    assert done.stderr.endswith(f"go on from here with: {again}")
+    assert done.stderr.endswith(f"resume with: {again}")
 
 
 def test_help_imports_nothing_heavy() -> None:

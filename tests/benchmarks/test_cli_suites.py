@@ -1,4 +1,4 @@
-"""``naswild suite``: what there is, and a file of one's own that runs as it stands."""
+"""``naswild suite``: what there is, and a new file that runs unchanged."""
 
 from __future__ import annotations
 

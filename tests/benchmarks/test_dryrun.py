@@ -1,4 +1,4 @@
-"""``--dry-run``: estimates of graphics memory, with their source, and what does not fit."""
+"""``--dry-run``: estimates of GPU memory, with their source, and what does not fit."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_a_published_peak_is_shown_with_its_source_and_the_rest_as_unknown(print
     assert _row(text, "search random-0").rstrip().endswith("none")
     assert _row(text, "classify cifar10 darts_v2").rstrip().endswith("unknown")
     assert "GPU memory of search-cifar10: 14.5 GB (P-DARTS, Table 2" in text
-    assert "GPU memory of retrain-cifar10: unknown, nobody has measured it" in text
-    assert "graphics cards: none" in text
+    assert "GPU memory of retrain-cifar10: unknown, not measured" in text
+    assert "GPUs: none" in text
     assert "missing" not in text.replace("nothing is missing", "")
 
 
@@ -62,7 +62,7 @@ def test_a_card_that_is_too_small_is_missing_memory(printed: Callable[..., str])
 def test_processes_are_shown_and_what_fewer_cards_make_of_them(printed: Callable[..., str]) -> None:
     text = printed("paper-table4", *[memory.Card("Card", 80.0)] * 4)
     assert _row(text, "detect coco SSD320 DARTS").split()[-2:] == ["8", "unknown"]
-    assert "jobs in 8 processes: 4 here, with the same batch (graphics cards found: 4)" in text
+    assert "jobs in 8 processes: 4 here, with the same batch (4 GPUs found)" in text
     assert "4 here" not in printed("paper-table4", *[memory.Card("Card", 80.0)] * 8)
 
 

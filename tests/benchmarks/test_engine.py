@@ -36,7 +36,7 @@ def test_a_call_raises_what_the_function_raised(local: LocalEngine) -> None:
 
 
 def test_a_call_whose_process_dies_says_so(local: LocalEngine) -> None:
-    with pytest.raises(NaswildError, match=r"^posix._exit gave no answer .*: its process ended with exit code 3$"):
+    with pytest.raises(NaswildError, match=r"^posix._exit got no result .*: its process ended with exit code 3$"):
         local.call(os._exit, 3)
 
 

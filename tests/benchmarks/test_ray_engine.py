@@ -141,7 +141,7 @@ def test_a_call_runs_elsewhere_and_raises_what_the_function_raised(engine: Engin
     assert engine.call(_pair, 1, 2) == (1, 2, True)
     with pytest.raises(UnknownName, match="unknown thing"):
         engine.call(_fail)
-    with pytest.raises(NaswildError, match=r"^posix._exit gave no answer .*exit code 3$"):
+    with pytest.raises(NaswildError, match=r"^posix._exit got no result .*exit code 3$"):
         engine.call(os._exit, 3)
 
 
@@ -179,11 +179,11 @@ def test_a_run_that_is_stopped_leaves_no_job_behind_and_goes_on(toy_suite: ToySu
 @pytest.mark.parametrize(
     ("total", "largest", "slots", "processes", "share"),
     [
-        (8, 4, 8, 1, 1.0),  # a card for each slot
+        (8, 4, 8, 1, 1.0),  # a GPU for each slot
         (8, 4, 2, 1, 1.0),  # never more than one
-        (2, 2, 4, 1, 0.5),  # two jobs on a card
+        (2, 2, 4, 1, 0.5),  # two jobs on a GPU
         (1, 1, 3, 1, 0.3333),  # rounded down, so that three fit
-        (8, 4, 8, 4, 4.0),  # a card for each process of a job
+        (8, 4, 8, 4, 4.0),  # a GPU for each process of a job
         (8, 4, 8, 6, 4.0),  # of one machine
     ],
 )

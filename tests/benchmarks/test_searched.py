@@ -75,7 +75,8 @@ def test_every_stage_is_said_with_its_cost(stages: list[dict[str, Any]], tmp_pat
     said = described({"stages": stages}, tmp_path)
     assert said["stage 1"].startswith("5 cells, 16 channels, 4 operations")
     assert said["stage 2"] == (
-        "11 cells, 16 channels, 2 operations, 6 skips before refinement, supernet answers 87.5 %, 100 s, peak 9.80 GB"
+        "11 cells, 16 channels, 2 operations, 6 skips before refinement, supernet validation accuracy 87.5 %, 100 s, "
+        "peak 9.80 GB"
     )
     assert said["survivors"] == "normal 5, reduction 7 of 14 leading operations stay from 1 to 2"
     assert said["M"] == "at most 0 to 2 skip-connects give 2 different cells, in the result"
@@ -98,7 +99,7 @@ def test_what_our_packages_log_is_in_the_log_of_a_job() -> None:
 def test_whose_accuracy_it_is_is_said(stages: list[dict[str, Any]], tmp_path: Path) -> None:
     """Methods that sample are tested on the strongest operations; results from before say nothing: a mixture."""
     stages[1]["trajectory"][-1]["validation_of"] = "strongest"
-    assert "its strongest operations answer 87.5 %" in described({"stages": stages}, tmp_path)["stage 2"]
+    assert "strongest operations' validation accuracy 87.5 %" in described({"stages": stages}, tmp_path)["stage 2"]
 
 
 def test_collapse_and_its_absence_are_said(stages: list[dict[str, Any]], tmp_path: Path) -> None:

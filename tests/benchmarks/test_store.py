@@ -24,7 +24,7 @@ from benchmarks.tables import build_tables
 
 MakeResult = Callable[..., Result]
 FROZEN = Path(__file__).parent / "frozen"  # one result of each kind, by schema version
-SLOW_MACHINE = 3  # a laptop under load may take so many times the limit of an idle one
+SLOW_MACHINE = 3  # a laptop under load may take this many times the limit of an idle one
 
 
 def test_a_saved_result_loads_equal_and_is_found_by_its_key(tmp_path: Path, make_result: MakeResult) -> None:

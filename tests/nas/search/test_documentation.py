@@ -1,4 +1,4 @@
-"""The page on searching is true: its Python runs as it stands, and its tables name every method and field."""
+"""The page on searching is true: its Python runs as printed, and its tables name every method and field."""
 
 import re
 import subprocess

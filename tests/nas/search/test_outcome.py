@@ -108,7 +108,7 @@ def test_survivors_are_counted_edge_by_edge(outcome):
 
 
 def with_skips(stage, skips):
-    """The stage with so many skip-connects in the cell that its last epoch stands for."""
+    """The stage with that many skip-connects in the cell of its last epoch."""
     last = stage.trajectory[-1].model_copy(update={"skips": skips})
     return stage.model_copy(update={"trajectory": [*stage.trajectory[:-1], last]})
 
