@@ -1,4 +1,4 @@
-"""The network in somebody's checkpoint: found wherever it lies, read without running anything that the file brings.
+"""Read the network in a third-party checkpoint, wherever it is in the file, without executing any code of the file.
 
 A state dict may be bare or under ``state_dict``, ``model_state``, ``net`` or ``ema``, its names may begin with
 ``module.``, ``_orig_mod.`` or ``model.``, and optimisers and counters lie beside it. So no name is looked for: a table
@@ -133,7 +133,7 @@ def _load(path: str | os.PathLike[str]) -> Any:
         return _load_safetensors(path)
     try:
         data = Path(path).read_bytes()
-        # Only what is not allowed yet: leaving the block takes away what it names, also from whoever allowed it before.
+        # Only what is not allowed yet: leaving the block takes away what it names, for earlier callers too.
         allowed = torch.serialization.get_safe_globals()
         with torch.serialization.safe_globals([kind for kind in _HARMLESS if kind not in allowed]), _quiet():
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""Checkpoints of the DARTS family, read safely and rewritten as weights files of ours, with a proof.
+"""Checkpoints of the DARTS family, read safely and rewritten as this package's weights files, verified.
 
 The checkpoint holds no genotype, so its name is asked for; stem, channels, cells and classes are read off the tensors.
 The new network must then give the logits that the old tensors give by the papers' definitions of the cell that was

@@ -174,7 +174,7 @@ def _write_torchscript(
     network: nn.Module, images: Tensor, file: Path, names: list[str], metadata: WeightsMetadata | None
 ) -> None:
     with warnings.catch_warnings():
-        # PyTorch advises torch.export instead; whoever asks for TorchScript has a runtime that needs it.
+        # PyTorch advises torch.export instead; TorchScript is only exported for runtimes that need it.
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated", category=FutureWarning)
         warnings.filterwarnings("ignore", message=r"`torch\.jit\.\w+` is deprecated", category=DeprecationWarning)
         # Decisions that depend on the image's size become constants: the size is fixed in an exported file.

@@ -41,7 +41,7 @@ class CompiledNetwork(InferenceNetwork):
         """(N, in_channels, H, W) -> what the network gives, without an autograd graph."""
         from torch._inductor import config  # imported late: it takes a second
 
-        # Weights as constants, packed once for the processor, and no Python between the kernels.
+        # Weights as constants, packed once for the CPU, and no Python between the kernels.
         with torch.no_grad(), config.patch(freezing=True, conv_1x1_as_mm=True, cpp_wrapper=True):
             return self._compiled(images)
 

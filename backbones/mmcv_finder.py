@@ -2,7 +2,7 @@
 
 An installation runs this file when Python starts, from ``naswild_mmcv.pth`` (see :mod:`backbones.packaging`): mmdet
 imports ``mmcv.ops`` before it reads the ``custom_imports`` of a config, so nothing that we import later is in time.
-Hence it imports nothing, and must not fail. The operations are loaded when mmcv asks for them. The finder stands last
+Hence it imports nothing, and must not fail. The operations are loaded when mmcv asks for them. The finder is last
 in ``sys.meta_path``: a compiled ``mmcv._ext`` is found before it.
 """
 

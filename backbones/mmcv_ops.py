@@ -128,7 +128,7 @@ def _row_weight(weight: Tensor, target: Tensor, like: Tensor) -> Tensor:
 
 
 def missing_operation(name: str) -> Callable[..., Any]:
-    """What stands under every name mmcv asks for and that has no exact counterpart here: a call says so."""
+    """Stand-in for an operation of mmcv without an exact counterpart here; calling it raises."""
     if name.startswith("__"):
         raise AttributeError(name)
 

@@ -1,6 +1,6 @@
 """The one place that makes mmdet 3.3 usable with current PyTorch; every module that uses mmdet calls :func:`prepare`.
 
-Four things are put right: mmcv's missing extension (:mod:`backbones.mmcv_finder`, also where Python did not read our
+Four things are fixed: mmcv's missing extension (:mod:`backbones.mmcv_finder`, also where Python did not read our
 ``.pth`` file), reading mmengine's checkpoints with ``weights_only=True``, an attribute that ``SSDHead`` lacks, and
 third parties' chatter.
 """

@@ -1,4 +1,4 @@
-"""What every backbone is here: images in, levels of a feature pyramid out, and the training habits of detectors."""
+"""Base of all backbones: images to levels of a feature pyramid, with freezing and ``norm_eval`` for detectors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The graph of a network of cells rewritten for inference: the same outputs, fewer passes over memory.
 
 A cell reads most of its states through a ReLU, and writes its nodes side by side. Written down as modules that is many
-equal ReLUs, and ReLUs that stand where no convolution can take them in. The graph of the whole network shows both.
+equal ReLUs, and ReLUs that cannot be fused into a convolution. The graph of the whole network shows both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def rewritten(network: nn.Module, *, in_place: bool = False) -> fx.GraphModule:
 
     Every ReLU of a tensor is computed once, and before the nodes of a cell are joined rather than after, where it can
     be part of the convolution or the sum that gives the node. ``in_place`` lets ReLUs and sums overwrite an input that
-    nobody reads afterwards, which eager mode needs and compilers find out themselves.
+    is not read afterwards, which eager mode needs and compilers find out themselves.
     """
     with torch.no_grad():  # else a network that recomputes its cells would trace that
         module = fx.symbolic_trace(fold(network))
@@ -74,7 +74,7 @@ def _share_relus(graph: fx.Graph) -> None:
 
 
 def _relus_before_joins(graph: fx.Graph) -> None:
-    """relu(cat(a, b)) -> cat(relu(a), relu(b)), if nobody reads what was joined before its ReLU."""
+    """relu(cat(a, b)) -> cat(relu(a), relu(b)), if the joined tensor is only read by its ReLU."""
     for node in _calls(graph, torch.relu):
         join = _input(node)
         if join.target is torch.cat and len(join.users) == 1:
@@ -122,7 +122,7 @@ def _overwrite_what_is_read_last(module: fx.GraphModule) -> None:
 
 
 def _is_owned(node: fx.Node) -> bool:
-    """Whether the memory of ``node`` is its own: it is no input or view of something else, and nobody views it."""
+    """Whether the memory of ``node`` is its own: it is no input or view of something else, and has no views."""
     return _allocates(node) and all(_allocates(user) or _is_module(user, _POOLS) for user in node.users)
 
 

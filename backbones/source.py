@@ -4,7 +4,7 @@
 text                                  kind
 ====================================  =========================================================
 ``torchreid:osnet_x1_0``              torchreid: for re-identification only
-``mine.safetensors``                  weights: a file of ours
+``mine.safetensors``                  weights: a file of this package
 ``timm:resnet50``                     timm
 ``pdarts_cifar10``                    zoo: a published cell
 ``resnet50``                          timm: a name that it knows and the zoo does not
@@ -51,7 +51,7 @@ class BackboneSource:
 
     @property
     def is_file(self) -> bool:
-        """Whether it is to be read from a file of ours: weights, or a genotype that is not written out."""
+        """Whether it is read from a file of this package: weights, or a genotype that is not written out."""
         return self.kind == "weights" or (self.kind == "genotype" and not self.is_text)
 
     @property

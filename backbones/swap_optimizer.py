@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 # mmdet's constructor for ConvNeXt alone: rates that fall from layer to layer, no decay of vectors.
 _LAYER_DECAY = "LearningRateDecayOptimizerConstructor"
 _LAYER_DECAY_KEYS = ("decay_rate", "decay_type", "num_layers")
-# Keys that mean a kind of layer wherever it stands, in neck and heads too.
+# Keys that mean a kind of layer anywhere, in neck and heads too.
 _KINDS = ("norm", "bn", "bias")
 _NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
 

@@ -148,7 +148,7 @@ def _start(detector: Any) -> None:
 
 
 def _optimizer(detector: nn.Module, cfg: Any) -> Any:
-    """The optimiser by the config's constructor; without mixed precision, which wants a graphics card."""
+    """The optimiser by the config's constructor; without mixed precision, which needs a GPU."""
     wrapper = copy.deepcopy(cfg.get("optim_wrapper"))
     if not wrapper:
         return torch.optim.SGD(detector.parameters(), 1e-3)

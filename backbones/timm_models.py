@@ -3,7 +3,7 @@
 ``timm.create_model("pdarts_cifar10", num_classes=10)`` after ``import backbones``. By default it is the paper's
 ImageNet network (48 channels, 14 cells); ``stem``, ``channels`` and ``cells`` change that. A weights file gives all of
 it: ``timm.create_model("cellnet", pretrained=True, pretrained_cfg_overlay=dict(file="net.safetensors"))``. So does a
-folder that timm's ``save_for_hf`` wrote, as ``local-dir:FOLDER``: genotype and size stand in its config.
+folder that timm's ``save_for_hf`` wrote, as ``local-dir:FOLDER``: genotype and size are in its config.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class TimmCellNetwork(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """The levels ``indices`` (all by default; an integer means the last so many), and the last level before them.
+        """The levels ``indices`` (all by default; an integer N means the last N), and the last level before them.
 
         ``stop_early`` computes no further than the highest of them; ``intermediates_only`` returns only the list.
         """

@@ -1,4 +1,4 @@
-"""Take the last stride out of a network that somebody else wrote: PCB wants the last stage at stride 16."""
+"""Remove the last stride of any network: PCB needs the last stage at stride 16."""
 
 from __future__ import annotations
 

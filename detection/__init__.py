@@ -1,4 +1,4 @@
-"""SSD, and any other mmdet detector, on COCO-format data with a backbone of ours; evaluated by COCO's twelve numbers.
+"""SSD, and any other mmdet detector, on COCO-format data with our backbones; evaluated by COCO's twelve numbers.
 
 Public face: :func:`run_detection`, :class:`DetectRecipe`, :class:`CocoData`, :func:`make_digits_coco`,
 :func:`check_coco`.

@@ -1,4 +1,4 @@
-"""Reads an annotation file in COCO's format, checks the form of every entry, and parses each file once a process.
+"""Reads an annotation file in COCO's format, checks the form of every entry, and parses each file once per process.
 
 The form is what pycocotools and mmdet rely on without looking: whole numbers as ids, four finite numbers as a box,
 names that are text. What the entries say of each other and of the images is examined by :mod:`detection.check`.

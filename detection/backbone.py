@@ -1,4 +1,4 @@
-"""The mmdet config of a backbone, with a recipe's habits: levels, freezing, normalisation, drop path."""
+"""The mmdet config of a backbone, with a recipe's options: levels, freezing, normalisation, drop path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nas.errors import NaswildError
 def backbone_config(source: Any, recipe: DetectRecipe, pretrained: bool = True) -> dict[str, Any]:
     """The config of ``source``: weights file, name of the zoo, genotype (value, file, text), or timm model.
 
-    Without ``pretrained`` a weights file stands for its network alone, which starts from random weights.
+    Without ``pretrained`` only the architecture of a weights file is used, which starts from random weights.
 
     The types ``CellBackbone`` and ``TimmBackbone`` come from :mod:`backbones.mmdet_models`.
     """

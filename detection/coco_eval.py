@@ -155,7 +155,7 @@ def _open_hotcoco(
 
 
 def _refuse_lost_threads() -> None:
-    """A forked process lacks the threads that hotcoco started before the fork: a call would wait for them for ever."""
+    """A forked process lacks the threads that hotcoco started before the fork: a call would hang."""
     if _hotcoco_users - {os.getpid()}:
         raise NaswildError(
             "this process was forked from one that had used hotcoco, which cannot work here: start it by spawn or "

@@ -17,9 +17,9 @@ from nas.errors import NaswildError
 
 @HOOKS.register_module()
 class RunGuard(Hook):
-    """Raises :class:`NaswildError` where mmengine would go on to a result that means nothing.
+    """Raises :class:`NaswildError` where mmengine would continue to a meaningless result.
 
-    In a config it stands in ``default_hooks``, which a ``custom_hooks`` of one's own leaves alone.
+    In a config it is in ``default_hooks``, which a user's ``custom_hooks`` does not overwrite.
     """
 
     def before_train(self, runner: Any) -> None:

@@ -1,4 +1,4 @@
-"""mmengine hooks: exact randomness, a resume point after every epoch, and progress for whoever watches."""
+"""mmengine hooks: exact randomness, a resume point after every epoch, and progress reports."""
 
 from __future__ import annotations
 

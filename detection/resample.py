@@ -100,7 +100,7 @@ def _average_precision(found: _Class, counts: np.ndarray) -> np.ndarray:
 
     A detection counts as often as the set has its image, all copies at once: where two detections of one image have
     the same score, whose order COCO leaves open, copy after copy would give a slightly different number. Only hits
-    need be looked at: between two of them recall stands still and precision falls.
+    need be looked at: between two of them recall is constant and precision falls.
     """
     weights, boxes = counts[:, found.image], counts @ found.boxes
     needed = _hits_needed(boxes)

@@ -1,4 +1,4 @@
-"""One run of mmengine's Runner on one config: open it, train it (or go on), score it, keep the detector."""
+"""One run of mmengine's Runner on one config: open it, train it (or resume), score it, save the detector."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ BOX_CODER = {"type": "DeltaXYWHBBoxCoder", "target_means": [0.0] * 4, "target_st
 
 @MODELS.register_module()
 class SSD(SingleStageDetector):
-    """Single-shot detector around ``backbone``, one of ours or any other in mmdet's registry.
+    """Single-shot detector around ``backbone``, one of this package or any other in mmdet's registry.
 
     Args:
         backbone: config of the backbone; its levels must fall in resolution (ours: ``out_indices=(1, 2, 3)``). Levels

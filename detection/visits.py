@@ -56,7 +56,7 @@ class CountVisits(Sampler[int]):
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the order and the visits the epoch; mmengine's ``DistSamplerSeedHook`` does."""
-        if epoch != self.epoch:  # else loading may be under way: a loop of iterations starts before the hook
+        if epoch != self.epoch:  # else loading may have started: a loop of iterations starts before the hook
             self.epoch, self._given = epoch, 0
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)

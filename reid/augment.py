@@ -38,7 +38,7 @@ class ReidDraws:
         return cls(Draws(shifts[0], shifts[1], flip, unused, unused), _rectangles(recipe, count, source))
 
     def apply(self, pixels: Tensor, positions: Tensor, recipe: ReidRecipe, mean: Sequence[float]) -> Tensor:
-        """Change the uint8 images ``pixels`` (b, 3, h, w) that stand at ``positions`` of the epoch; uint8 again.
+        """Change the uint8 images ``pixels`` (b, 3, h, w) at ``positions`` of the epoch; uint8 again.
 
         An erased rectangle takes the ``mean`` (0 to 1 scale), so that it is zero once the image is normalised.
         """

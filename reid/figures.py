@@ -75,7 +75,7 @@ def draw_identity(rng: Random) -> Identity:
 
 
 def draw_pose(rng: Random) -> Pose:
-    """A random moment of somebody walking or standing."""
+    """A random pose of a person walking or standing."""
     return Pose(
         view=rng.choice(VIEWS),
         stride=rng.uniform(0.0, 0.4),

@@ -23,7 +23,7 @@ WORKER_TIMEOUT_SECONDS = 600
 def read_image(path: str | Path, height: int, width: int) -> Tensor:
     """The image at ``path`` as uint8 (3, height, width), resized bilinearly; raises OSError if it cannot be decoded.
 
-    torchreid's reader tries a damaged file again for ever; this one tries once.
+    torchreid's reader retries a damaged file indefinitely; this one tries once.
     """
     with Image.open(path) as image:
         resized = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
@@ -50,7 +50,7 @@ class ImageLoader:
     """Delivers uint8 batches of ``paths`` on ``device``, in any order asked for.
 
     A set whose pixels fit in ``resident_bytes`` is read once; others are decoded batch by batch in ``workers``
-    processes, as far as there are processors for them. Raises :class:`NaswildError` that names every unreadable file
+    processes, as far as there are CPU cores for them. Raises :class:`NaswildError` that names every unreadable file
     met in a batch (of a resident set: in all of it).
     """
 
@@ -100,5 +100,5 @@ class ImageLoader:
 
 
 def _processors() -> int:
-    """How many processors this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -21,7 +21,7 @@ from reid.distances import BLOCK_BYTES, Metric, distance_blocks
 Precision = Literal["plain", "trapezoidal"]
 RANKS = (1, 5, 10, 20)
 
-# Above so many relevant images one sort is cheaper than counting once per image (measured at 16k and 82k images).
+# Above this many relevant images one sort is cheaper than counting once per image (measured at 16k and 82k images).
 _SORT_ABOVE = 48
 
 

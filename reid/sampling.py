@@ -13,9 +13,9 @@ def epoch_order(labels: Tensor, batch_size: int, *, seed: int, epoch: int, image
     """Indices (steps, batch_size) of one epoch: whole batches only, a pure function of the seed and the epoch.
 
     With ``images_per_identity`` = 0 every image comes once, and the last images that fill no batch are left out.
-    Otherwise each batch holds ``batch_size / images_per_identity`` identities with so many images each (P x K sampling
-    of Hermans et al., 2017); every identity comes once an epoch, up to whole batches, and one with fewer images repeats
-    them.
+    Otherwise each batch holds ``batch_size / images_per_identity`` identities with that many images each (P x K
+    sampling of Hermans et al., 2017); every identity comes once per epoch, up to whole batches, and one with fewer
+    images repeats them.
     """
     source = generator(seed, "order", epoch)
     if images_per_identity:

@@ -1,4 +1,4 @@
-"""What a camera adds to a person: the place behind, the light and tint, the crop, and what stands in the way."""
+"""What a camera adds to a person: background, light and tint, crop, and occluders."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def person_picture(person: Identity, camera: Camera, rng: Random, size: tuple[in
 
 
 def empty_picture(camera: Camera, rng: Random, size: tuple[int, int]) -> Image.Image:
-    """A false detection: the place alone, or with only a part of somebody at its edge."""
+    """A false detection: the place alone, or with only part of a person at its edge."""
     canvas = _place(camera, rng, size)
     width, height = canvas.size
     if rng.random() < 0.5:

@@ -95,7 +95,7 @@ def _save(run: Run, source: Any, data: ReidData, found: Retrieval, dataset: str)
 
 
 def train(run: Run) -> None:
-    """All epochs that are not done yet, from the step where the checkpoint stands."""
+    """Train the remaining epochs from the step of the checkpoint."""
     recipe, state, fabric = run.recipe, run.state, run.fabric
     for epoch in range(state.epoch, recipe.epochs):
         order = epoch_order(

@@ -21,7 +21,7 @@ from reid.recipe import ReidRecipe
 
 @dataclass
 class Run:
-    """One training run under way; ``model`` and ``optimizer`` are as Fabric wraps them."""
+    """One training run in progress; ``model`` and ``optimizer`` are as Fabric wraps them."""
 
     fabric: Fabric
     recipe: ReidRecipe

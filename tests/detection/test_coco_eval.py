@@ -139,7 +139,7 @@ def test_unknown_engine_is_refused() -> None:
 
 
 def test_a_process_forked_after_the_first_use_is_told_so() -> None:
-    """It lacks the threads of hotcoco's pool: without the refusal it waits for ever."""
+    """It lacks the threads of hotcoco's pool: without the refusal it hangs."""
     truth = truth_of(images=6, classes=2, boxes=6, seed=14)
     detections = detections_of(truth, seed=15)
     expected = evaluate_coco(truth, detections).stats

@@ -1,4 +1,4 @@
-"""Reading images: the same from memory and from workers, damaged files named and not tried for ever."""
+"""Reading images: the same from memory and from workers, damaged files named and tried once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained PCB is scored again exactly, on other sets and on one's own folders, from its file alone."""
+"""A trained PCB is scored again exactly, on other sets and on your own folders, from its file alone."""
 
 from __future__ import annotations
 
