@@ -36,7 +36,7 @@ class Options:
     only: tuple[str, ...] = ()  # parts of job names
     seeds: tuple[int, ...] | None = None  # instead of the suite's
     overwrite: Overwrite = "never"  # "failed": try failed jobs again; "always": start everything anew
-    slots: int | None = None  # jobs at once; None: one per GPU of the engine, else one a processor
+    slots: int | None = None  # jobs at once; None: one per GPU of the engine, else one per CPU core
     imports: tuple[str, ...] = ()  # modules that register tasks, makers or methods
     scale: str | None = None  # one of the suite's scales instead of its full size
     engine: str = "local"  # or "ray"

@@ -46,8 +46,8 @@ class TrainOutcome:
     """The result of a training run, and what it cost over all attempts. Accuracies are fractions of the test images.
 
     ``selected`` says whose score it is: "last epoch", or "best epoch on held-out images" where the recipe asks for it.
-    ``history`` has one record an epoch. ``images_per_second`` is of training alone, over all devices. So many
-    ``corrupt_images`` of the data could not be decoded and were left out. ``answers`` has 1.0 for each correctly
+    ``history`` has one record per epoch. ``images_per_second`` is of training alone, over all devices.
+    ``corrupt_images`` counts the images that could not be decoded and were left out. ``answers`` has 1.0 for each correctly
     classified test image and 0.0 for the others, from the same pass as ``top1``.
     """
 
