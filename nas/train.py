@@ -47,8 +47,8 @@ class TrainOutcome:
 
     ``selected`` says whose score it is: "last epoch", or "best epoch on held-out images" where the recipe asks for it.
     ``history`` has one record per epoch. ``images_per_second`` is of training alone, over all devices.
-    ``corrupt_images`` counts the images that could not be decoded and were left out. ``answers`` has 1.0 for each correctly
-    classified test image and 0.0 for the others, from the same pass as ``top1``.
+    ``corrupt_images`` counts the images that could not be decoded and were left out. ``answers`` has 1.0 for each
+    correctly classified test image and 0.0 for the others, from the same pass as ``top1``.
     """
 
     top1: float

@@ -54,7 +54,7 @@ def test_a_published_peak_is_shown_with_its_source_and_the_rest_as_unknown(print
 
 def test_a_card_that_is_too_small_is_missing_memory(printed: Callable[..., str]) -> None:
     small = memory.Card("Small", 8.0)
-    text = "perhaps missing: 14.5 GB of GPU memory for search-cifar10, the largest card has 8.0 GB"
+    text = "perhaps missing: 14.5 GB of GPU memory for search-cifar10, the largest GPU has 8.0 GB"
     assert text in printed("paper-table2", small)
     assert "perhaps" not in printed("paper-table2", small, memory.Card("Large", 16.0))
 
