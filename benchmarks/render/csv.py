@@ -24,7 +24,7 @@ def table_to_csv(table: Table) -> str:
 
 
 def tables_to_csv(tables: Sequence[Table]) -> str:
-    """All tables under one head, which a spreadsheet and pandas read as it stands; ``table`` names a row's table.
+    """All tables under one head, which a spreadsheet and pandas read unchanged; ``table`` names a row's table.
 
     The head has every field of every table; those that a row's table lacks are empty.
     """
