@@ -123,7 +123,7 @@ def test_collapse_is_said_from_five_skip_connects_on(outcome):
 
 
 def with_nones(stage, cell, nones):
-    """The stage with "none" the strongest operation on so many edges of a cell, sep_conv_3x3 on the others."""
+    """The stage with "none" the strongest operation on ``count`` edges of a cell, sep_conv_3x3 on the others."""
     last = stage.trajectory[-1]
     counts = {"none": nones, "sep_conv_3x3": len(EDGES) - nones}
     last = last.model_copy(update={"top_operations": {**last.top_operations, cell: counts}, "skips": 0})
