@@ -106,7 +106,7 @@ class CellBackbone(Pyramid):
         return [pyramid[index] for index in self.out_indices]
 
     def leftover(self, key: str) -> str | None:
-        """Classifier, auxiliary head and the cells after the last level asked for are no part of a backbone."""
+        """Classifier, auxiliary head and the cells after the last level asked for are not part of a backbone."""
         if key.startswith("classifier."):
             return "classifier"
         if key.startswith("auxiliary."):

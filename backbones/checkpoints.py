@@ -28,7 +28,7 @@ from torch import Tensor
 
 from nas.errors import NaswildError, unknown
 
-# What training scripts store beside the weights and what is no danger to rebuild: numbers of NumPy, parsed arguments.
+# What training scripts store beside the weights and what is safe to rebuild: numbers of NumPy, parsed arguments.
 _HARMLESS: list[Any] = [
     argparse.Namespace,
     np.dtype,
@@ -74,7 +74,7 @@ def read_checkpoint(path: str | os.PathLike[str], table: str | None = None) -> C
     found = {name: (entries, prefix) for name, entries, prefix in _networks(content)}
     if not found:
         raise NaswildError(
-            f"{path} is no network of the DARTS family: expected stem.0 or stem0.0, cells.N._ops and classifier, "
+            f"{path} is not a network of the DARTS family: expected stem.0 or stem0.0, cells.N._ops and classifier, "
             f"found {_first_names(content)}"
         )
     name = _choose(list(found), table, path)
@@ -142,7 +142,7 @@ def _load(path: str | os.PathLike[str]) -> Any:
     except pickle.UnpicklingError as error:
         raise NaswildError(f"{path} is refused and nothing of it was run: {_objection(error)}") from error
     except _DAMAGED as error:
-        raise NaswildError(f"{path} is no whole PyTorch checkpoint: {_first_sentence(error)}") from error
+        raise NaswildError(f"{path} is not a complete PyTorch checkpoint: {_first_sentence(error)}") from error
 
 
 def _load_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -154,7 +154,7 @@ def _load_safetensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise NaswildError(f"checkpoint {path} does not exist") from None
     except (SafetensorError, OSError) as error:
-        raise NaswildError(f"{path} is no whole safetensors file: {_first_sentence(error)}") from error
+        raise NaswildError(f"{path} is not a complete safetensors file: {_first_sentence(error)}") from error
 
 
 @contextmanager

@@ -132,8 +132,8 @@ def _architecture(source: Mapping[str, Tensor], genotype: Genotype, checkpoint: 
     if "classifier.weight" not in source or cells < 3 or (cifar is None and (first is None or last is None)):
         names = ", ".join(list(source)[:3])
         raise NaswildError(
-            f"{checkpoint} is no network of the DARTS family: expected stem.0 or stem0.0, cells.N._ops and classifier, "
-            f"found {names}, ..."
+            f"{checkpoint} is not a network of the DARTS family: expected stem.0 or stem0.0, cells.N._ops and "
+            f"classifier, found {names}, ..."
         )
     if cifar is not None:
         stem: Stem = "cifar"

@@ -103,7 +103,7 @@ class TorchreidArchitecture(BaseModel):
     name: str
 
     def build(self, num_classes: int, auxiliary: bool = False) -> nn.Module:  # noqa: ARG002
-        """Raise :class:`NaswildError`: it is no classification network."""
+        """Raise :class:`NaswildError`: it is not a classification network."""
         raise NaswildError(f"torchreid's {self.name} is a backbone for re-identification, no classification network")
 
 
@@ -138,7 +138,7 @@ class WeightsMetadata(BaseModel):
 
     ``mean`` and ``std`` are on the scale 0 to 1, ``input_size`` is (channels, height, width), ``recipe`` holds the
     hyper-parameters of the training and ``score`` what it reached (fractions, e.g. ``{"top1": 0.974}``). With a
-    ``head`` the network is no classifier of ``architecture`` but that head on its backbone.
+    ``head`` the network is not a classifier of ``architecture`` but that head on its backbone.
     """
 
     model_config = ConfigDict(frozen=True)

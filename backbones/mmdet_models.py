@@ -79,7 +79,7 @@ class _Initialised(BaseModule):  # type: ignore[misc, valid-type]
         """Initialise as ``init_cfg`` says: a ``Pretrained`` weights file strictly, everything else by mmengine.
 
         Without ``init_cfg`` the network stays as it was built or loaded: mmengine would have some timm models (HRNet)
-        draw their weights anew. What was loaded goes to the training log.
+        draw their weights from scratch. What was loaded goes to the training log.
         """
         if self._is_init:
             return

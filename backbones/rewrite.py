@@ -122,7 +122,7 @@ def _overwrite_what_is_read_last(module: fx.GraphModule) -> None:
 
 
 def _is_owned(node: fx.Node) -> bool:
-    """Whether the memory of ``node`` is its own: it is no input or view of something else, and has no views."""
+    """Whether the memory of ``node`` is its own: it is not an input or view of something else, and has no views."""
     return _allocates(node) and all(_allocates(user) or _is_module(user, _POOLS) for user in node.users)
 
 

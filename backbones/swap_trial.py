@@ -64,7 +64,7 @@ def _read_back(text: str) -> Any:
 
 
 def read_back(text: str, config: str) -> None:
-    """Raise :class:`NaswildError` if ``text`` is no config that mmengine reads."""
+    """Raise :class:`NaswildError` if ``text`` is not a config that mmengine reads."""
     try:
         _read_back(text)
     except FAILURES as error:

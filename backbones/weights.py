@@ -197,7 +197,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     except FileNotFoundError:
         raise NaswildError(f"weights file {path} does not exist") from None
     except (SafetensorError, OSError) as error:
-        raise NaswildError(f"{path} is no whole safetensors file ({error}){_hint(path)}") from error
+        raise NaswildError(f"{path} is not a complete safetensors file ({error}){_hint(path)}") from error
 
 
 def _hint(path: Path) -> str:

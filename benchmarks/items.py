@@ -1,6 +1,6 @@
 """Scores of single images or queries: kept beside a result, so that two backbones can be compared in pairs.
 
-``items/<job>.npz`` holds, for each metric that is a mean over the data, one number an image or query in the order of
+``items/<job>.npz`` holds, for each metric that is a mean over the data, one number per image or query in the order of
 the data. A metric that is no such mean, as COCO's AP, is kept on image sets drawn with replacement instead.
 """
 
@@ -28,7 +28,7 @@ ON_SETS = "{} on sets"  # in a file: a metric's values on the drawn sets
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """Metrics on sets that were drawn with replacement from ``items`` images or queries: one value a set.
+    """Metrics on sets that were drawn with replacement from ``items`` images or queries: one value per set.
 
     ``sets`` is a number that tells which sets were drawn; two results are pairs only where they have the same.
     """

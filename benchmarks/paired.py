@@ -25,7 +25,7 @@ class Pair:
     """Mean scores of backbones a and b under one metric, and a - b with its interval over the images or persons.
 
     ``runs`` says how many trained networks each mean is over; an image's score is averaged over them first. A metric
-    that is no mean over images is averaged over them on each drawn set.
+    that is not a mean over images is averaged over them on each drawn set.
     """
 
     task: Task

@@ -63,7 +63,7 @@ class PublishedTable:
 
 
 def number(text: str | None) -> float | None:
-    """The value of a printed number: ``"~5"`` is 5.0; None for a dash or for text that is no number."""
+    """The value of a printed number: ``"~5"`` is 5.0; None for a dash or for text that is not a number."""
     if text is None:
         return None
     try:

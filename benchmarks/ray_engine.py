@@ -38,7 +38,7 @@ class RayEngine(Engine):
         self._ray = require("ray", "ray")
         # The machine and the versions are those of wherever a job runs, which finds them out itself.
         self._context = replace(context, machine="", versions=None, folder=Path.cwd())
-        self._preload = ("__main__", *preload)  # of a Ray worker: its jobs would each import Ray anew
+        self._preload = ("__main__", *preload)  # of a Ray worker: its jobs would each import Ray again
         self._opened = _connect(self._ray)
         self._total = self._ray.cluster_resources()
         self.slots = slots or int(self._total.get("GPU", 0) or self._total.get("CPU", 1))

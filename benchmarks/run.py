@@ -35,7 +35,7 @@ class Options:
 
     only: tuple[str, ...] = ()  # parts of job names
     seeds: tuple[int, ...] | None = None  # instead of the suite's
-    overwrite: Overwrite = "never"  # "failed": try failed jobs again; "always": start everything anew
+    overwrite: Overwrite = "never"  # "failed": try failed jobs again; "always": start everything from scratch
     slots: int | None = None  # jobs at once; None: one per GPU of the engine, else one per CPU core
     imports: tuple[str, ...] = ()  # modules that register tasks, makers or methods
     scale: str | None = None  # one of the suite's scales instead of its full size
@@ -136,7 +136,7 @@ def _preload(jobs: Sequence[Job]) -> list[str]:
 
 
 class _Session:
-    """One run in progress: hands ready jobs to the engine and takes in what it reports."""
+    """One run in progress: hands ready jobs to the engine and processes their messages."""
 
     def __init__(self, plan: Plan, schedule: Schedule, display: Display, summary: Summary, command: str) -> None:
         self.plan = plan

@@ -79,7 +79,7 @@ class BrokenAnnotations(NaswildError):
 def read_annotations(path: str | Path, *, masks: bool = False) -> dict[str, Any]:
     """The content of an annotation file: ``images``, ``categories`` and ``annotations`` with the fields in use.
 
-    Annotations are numbered anew from 1, since pycocotools takes a match with id 0 for none. Image ids that float64
+    Annotations are renumbered from 1, since pycocotools takes a match with id 0 for none. Image ids that float64
     may round (above 2^53) become the next free smaller ones. ``file_id`` keeps the id of the file. A missing ``area``
     is that of the box, and ``area_missing`` counts these; a missing ``iscrowd`` is 0.
 
@@ -133,7 +133,7 @@ def label_ids(content: dict[str, Any], classes: Sequence[str]) -> list[int]:
     """The category id in ``content`` of each of ``classes``: position i is the id of label i.
 
     Raises:
-        NaswildError: a class is no category of the file.
+        NaswildError: a class is not a category of the file.
     """
     ids = {category["name"]: category["id"] for category in content["categories"]}
     lacking = [name for name in classes if name not in ids]

@@ -42,6 +42,6 @@ def _untrained(weights: Any) -> tuple[Any, dict[str, Any]]:
     if isinstance(architecture, TimmArchitecture):
         return f"timm:{architecture.name}", architecture.kwargs
     if not isinstance(architecture, CellArchitecture):
-        raise NaswildError(f"{weights} holds a network for re-identification, which is no backbone of a detector")
+        raise NaswildError(f"{weights} holds a network for re-identification, which is not a backbone of a detector")
     shape = architecture.shape
     return shape.pop("genotype"), shape

@@ -106,7 +106,7 @@ def evaluate_coco(
 
 
 def match_boxes(truth: Truth, detections: np.ndarray, *, engine: Engine = "hotcoco") -> list[dict[str, Any]]:
-    """Which detections COCO's rules match with a box of the truth, at all areas: one entry an image and class.
+    """Which detections COCO's rules match with a box of the truth, at all areas: one entry per image and class.
 
     The entries are pycocotools' ``evalImgs``: ``image_id``, ``category_id``, ``dtScores`` (D,), ``dtMatches`` and
     ``dtIgnore`` (10 IoU thresholds, D), ``gtIgnore`` (G,). Arguments as in :func:`evaluate_coco`.
@@ -127,7 +127,7 @@ def _numbered(truth: Truth, detections: Detections, *, masks: bool = False) -> d
     if isinstance(detections, np.ndarray) and any(image["id"] > EXACT for image in content.get("images", [])):
         raise NaswildError(
             "rows of detections cannot hold image ids above 2^53: read the truth with detection.read_annotations, "
-            "which numbers such images anew, or give the detections as a list in COCO's result format"
+            "which renumbers such images, or give the detections as a list in COCO's result format"
         )
     content["annotations"] = [dict(entry, id=i) for i, entry in enumerate(content.get("annotations", []), 1)]
     return content

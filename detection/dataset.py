@@ -46,7 +46,7 @@ class QuietCOCO(COCO):
         pycocotools takes the order of the file instead, in which another file may differ.
 
         Raises:
-            NaswildError: a name is no category of the file.
+            NaswildError: a name is not a category of the file.
         """
         if not cat_names:
             return super().get_cat_ids(cat_names, sup_names, cat_ids)

@@ -147,9 +147,9 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise NaswildError(f"detector {path} does not exist") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise NaswildError(f"{path} is no detector's checkpoint: {str(error).splitlines()[0]}") from error
+        raise NaswildError(f"{path} is not a detector's checkpoint: {str(error).splitlines()[0]}") from error
     if not isinstance(state, dict) or "state_dict" not in state:
-        raise NaswildError(f"{path} is no detector's checkpoint: it has no state_dict")
+        raise NaswildError(f"{path} is not a detector's checkpoint: it has no state_dict")
     return state
 
 
@@ -161,7 +161,7 @@ def _read_config(weights: Path, config: str | Path | None) -> Config:
         beside = [weights.with_name(CONFIG), *sorted(weights.parent.glob("*.py"))]
         found = [candidate for candidate in beside if candidate.is_file()]
         if not found:
-            raise NaswildError(f"beside {weights} is no config ({CONFIG} or a .py file); name it: -o config=FILE")
+            raise NaswildError(f"there is no config beside {weights} ({CONFIG} or a .py file); name it: -o config=FILE")
         path = found[0]
     try:
         return Config.fromfile(str(path))

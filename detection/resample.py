@@ -1,6 +1,6 @@
 """AP on image sets drawn with replacement from the evaluated one: what the bootstrap of a detector's score needs.
 
-AP is no mean over images, so single images have no score that could be resampled afterwards. Here every set is scored
+AP is not a mean over images, so single images have no scores to resample afterwards. Here every set is scored
 by COCO's definition, from matches that are made once. All detectors that are scored on the same images get the same
 sets, so that the differences between two of them, set by set, are their paired bootstrap.
 """

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from nas.native import library
 from nas.native.library import Affine, Geometry
 
-LANES = 16  # channels that one instruction computes; other widths are no quicker than oneDNN
+LANES = 16  # channels that one instruction computes; other widths are not faster than oneDNN
 
 
 def applies(operation: nn.Sequential, x: Tensor) -> bool:

@@ -68,7 +68,7 @@ def _walk(shard: Path) -> Iterator[tuple[Entry, str]]:
                     content = archive.extractfile(member)
                     labels[key] = content.read().decode().strip() if content is not None else ""
     except tarfile.TarError as error:
-        raise NaswildError(f"{shard} is no tar archive, or cut short ({error}); copy it again") from error
+        raise NaswildError(f"{shard} is not a tar archive, or cut short ({error}); copy it again") from error
     without = [key for key in images if key not in labels] if labels else []
     if without:
         raise NaswildError(f"{shard}: {len(without)} images have no .cls beside them, the first is {without[0]}")

@@ -24,7 +24,7 @@ STAMP = "drawn.json"
 
 @dataclass(frozen=True)
 class SetSize:
-    """How many identities and images a set has; ``distractors`` and ``junk`` are further gallery images."""
+    """Numbers of identities and images of a set; ``distractors`` and ``junk`` are further gallery images."""
 
     train_identities: int
     train: int
@@ -66,8 +66,8 @@ SIZES: dict[str, dict[str, SetSize]] = {
 def make_reid_sets(out: Path, *, seed: int, sizes: str | Mapping[str, SetSize] = "mini") -> dict[str, Path]:
     """Draw re-identification sets below ``out``, where torchreid looks for them, and return their folders.
 
-    ``sizes`` is a name of :data:`SIZES`, or the size of each set wanted. A set that is already there with the same
-    seed, size and drawing is left as it is; one begun and not finished, or of another seed, is drawn anew. Raises
+    ``sizes`` is a name of :data:`SIZES`, or the size of each set wanted. An existing set with the same seed,
+    size and drawing is kept; an unfinished one, or one of another seed, is redrawn. Raises
     :class:`nas.errors.UnknownName` for a set or a size that does not exist.
     """
     if isinstance(sizes, str):

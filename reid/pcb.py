@@ -30,8 +30,8 @@ class PCB(nn.Module):
     authors' code uses 0.5).
 
     Training: (b, 3, h, w) -> list of ``parts`` logits (b, num_classes). Evaluation: -> descriptors (b, feature_dim),
-    the stripes side by side: ``before_reduction`` (the paper's G, backbone channels a part) or ``after_reduction`` (H,
-    ``reduced_dim`` a part).
+    the stripes side by side: ``before_reduction`` (the paper's G, backbone channels per part) or ``after_reduction``
+    (H, ``reduced_dim`` per part).
     """
 
     backbone: Pyramid

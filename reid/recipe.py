@@ -58,7 +58,7 @@ class ReidRecipe(BaseModel):
 
     triplet_weight: float = Field(0.0, ge=0, description="weight of the batch-hard triplet loss on the descriptor")
     triplet_margin: float = Field(0.3, ge=0)
-    images_per_identity: int = Field(0, ge=0, description="0: plain shuffling; k: batches of k images an identity")
+    images_per_identity: int = Field(0, ge=0, description="0: plain shuffling; k: batches of k images per identity")
 
     train_on: Literal["train", "train+val"] = Field("train", description="MSMT17: without or with its validation list")
     flip_test: bool = Field(False, description="average the descriptors of an image and its mirror image")

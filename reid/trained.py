@@ -114,7 +114,7 @@ def save_descriptors(path: Path, data: ReidData, found: Retrieval) -> Path:
 def images_in(folder: Path) -> list[str]:
     """Paths of all images below ``folder``, sorted; raises :class:`NaswildError` if there are none."""
     if not folder.is_dir():
-        raise NaswildError(f"{folder} is no folder")
+        raise NaswildError(f"{folder} is not a folder")
     paths = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in OTHER_IMAGES)
     if not paths:
         raise NaswildError(f"{folder} has no images ({', '.join(OTHER_IMAGES)})")

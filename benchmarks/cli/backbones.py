@@ -57,7 +57,7 @@ def _values(options: list[str]) -> dict[str, Any]:
         try:
             found[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise typer.BadParameter(f"{option!r}: {value!r} is no value ({error})") from None
+            raise typer.BadParameter(f"{option!r}: {value!r} is not a valid value ({error})") from None
     return found
 
 

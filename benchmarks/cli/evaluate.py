@@ -124,7 +124,7 @@ def _score_classifier(weights: Path, task: str, root: Path | None, options: dict
     from benchmarks.scoring import score_classifier
 
     if not is_weights_file(weights):
-        raise typer.BadParameter(f"{weights} is no weights file; train one: naswild retrain {weights} --on {task}")
+        raise typer.BadParameter(f"{weights} is not a weights file; train one: naswild retrain {weights} --on {task}")
     with _progress() as report:
         found = score_classifier(weights, task, root=root, options=options, report=report)
     score, proxy = found.score, found.proxy
@@ -132,7 +132,7 @@ def _score_classifier(weights: Path, task: str, root: Path | None, options: dict
     typer.echo(f"top1     {score.top1:.2%}   (chance {1 / proxy.num_classes:.2%})")
     typer.echo(f"top5     {score.top5:.2%}   (chance {min(5, proxy.num_classes) / proxy.num_classes:.2%})")
     typer.echo(f"loss     {score.loss:.4f}")
-    typer.echo(f"seconds  {found.seconds:.1f}   ({score.images / found.seconds:,.0f} images a second)")
+    typer.echo(f"seconds  {found.seconds:.1f}   ({score.images / found.seconds:,.0f} images per second)")
     if score.left_out:
         typer.echo(f"left out {score.left_out:,} images that cannot be decoded")
 

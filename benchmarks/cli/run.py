@@ -33,7 +33,7 @@ def run(
     ] = None,
     overwrite: Annotated[
         Literal["never", "failed", "always"],
-        typer.Option("--overwrite", help="failed: try failed jobs again; always: start everything anew."),
+        typer.Option("--overwrite", help="failed: try failed jobs again; always: start everything from scratch."),
     ] = "never",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, how long, and what is missing.")

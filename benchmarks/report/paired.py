@@ -14,7 +14,7 @@ MOST_BACKBONES = 12  # a pair is a row: more would make the table too long to re
 
 
 def paired_table(run_dir: Path, measured: Measurements) -> Table | None:
-    """Mean difference of every pair of backbones that are no random cells, with its interval; None without data."""
+    """Mean difference of every pair of backbones that are not random cells, with its interval; None without data."""
     names = [name for name, backbone in measured.backbones.items() if backbone.kind != "random"][:MOST_BACKBONES]
     rows = [row for pair in combinations(names, 2) for row in _rows(run_dir, measured, *pair)]
     return pair_table(rows) if rows else None
@@ -40,7 +40,7 @@ def pair_table(rows: Sequence[Row]) -> Table:
             Note(
                 "In brackets: 95 % interval over the n images, or over the persons of the n queries. It does not cover "
                 "training seeds: an image's score is averaged over the runs (A, B) that there are, and those are taken "
-                "as given. AP is scored anew on each drawn set of images."
+                "as given. AP is recomputed on each drawn set of images."
             ),
         ),
     )

@@ -54,7 +54,7 @@ def save_trajectory(stages: Sequence[Stage], path: Path) -> None:
     """Draw the ``stages`` of a search (as in ``search.json``, or in a result's details) into an SVG file.
 
     Raises:
-        NaswildError: the search has no epochs, as one of random cells; or the file is no SVG.
+        NaswildError: the search has no epochs, as one of random cells; or the file is not an SVG.
     """
     if path.suffix != ".svg":
         raise NaswildError(f"{path}: a trajectory is drawn as an .svg file")

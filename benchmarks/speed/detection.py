@@ -3,7 +3,7 @@
     python -m benchmarks.speed.detection                 # metric and pipeline
     python -m benchmarks.speed.detection metric          # our metric against pycocotools at the size of val2017
     python -m benchmarks.speed.detection metric --images 1000
-    python -m benchmarks.speed.detection pipeline        # an SSD320 step by step, milliseconds an image
+    python -m benchmarks.speed.detection pipeline        # an SSD320 step by step, milliseconds per image
     python -m benchmarks.speed.detection configs         # each shipped config; on a GPU if there is one
 
 The metric is measured in processes of their own: CPU time of all threads, and peak memory above what the process
@@ -123,7 +123,7 @@ def compare_metric(images: int) -> None:
 
 
 def compare_pipeline(rounds: int, batch: int) -> None:
-    """Print milliseconds an image of each part of an SSD320 with the P-DARTS cell at 48 channels, one thread."""
+    """Print milliseconds per image of each part of an SSD320 with the P-DARTS cell at 48 channels, one thread."""
     import torch
 
     from detection.backbone import backbone_config
@@ -142,11 +142,11 @@ def compare_pipeline(rounds: int, batch: int) -> None:
         config = build_config(backbone, data, recipe, execution, seed=0, workdir=Path(name) / "run")
         runner = DetectionRun(config, Path(name) / "resume.pt", "speed", silent, lambda: None).runner
         for part, seconds in _time_parts(runner, rounds).items():
-            print(f"  {part:32} {1000 * seconds / batch:8.1f} ms an image")
+            print(f"  {part:32} {1000 * seconds / batch:8.1f} ms per image")
 
 
 def _time_parts(runner: Any, rounds: int) -> dict[str, float]:
-    """CPU seconds a batch, the least of ``rounds``: loading, network, loss, backward, post-processing."""
+    """CPU seconds per batch, the least of ``rounds``: loading, network, loss, backward, post-processing."""
     import torch
     from mmdet.models.utils import unpack_gt_instances
 

@@ -69,7 +69,7 @@ def paired_difference(
 def resampled_difference(
     mean: float, on_sets: Sequence[float], n: int, unit: str = "images"
 ) -> PairedDifference | None:
-    """Compare two backbones by a metric that is no mean over items: percentiles over resampled sets.
+    """Compare two backbones by a metric that is not a mean over items: percentiles over resampled sets.
 
     ``on_sets`` is a - b on each set drawn from ``n`` items; sets on which the metric is undefined (nan) are left out.
     None below :data:`MINIMUM_SAMPLE` items or sets.

@@ -145,7 +145,7 @@ class Measurements:
     ) -> Improvement | None:
         """Improvement over the random cells on ``columns`` together (:mod:`benchmarks.statistics.relative`).
 
-        Networks count that were measured on all of the columns. None for a network that is no cell of this search
+        Networks count that were measured on all of the columns. None for a network that is not a cell of this search
         space, and where nothing can be compared.
         """
         if self.backbones[backbone].genotype is None:
@@ -186,7 +186,7 @@ class Measurements:
         return next((r.metrics[metric] for results in cells for r in results if metric in r.metrics), None)
 
     def chance(self, task: Task, setting: Setting, metric: str) -> float | None:
-        """The chance level: the mean over the results that state one (it may be estimated anew in each)."""
+        """The chance level: the mean over the results that state one (it may be estimated separately in each)."""
         cells = self._cells[task, setting].values()
         records = [r.metrics[metric].chance for results in cells for r in results if metric in r.metrics]
         known = [chance for chance in records if chance is not None]

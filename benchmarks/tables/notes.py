@@ -85,7 +85,7 @@ def _gain(results: Iterable[Result]) -> str:
         return "No random cell was measured, so there is no relative improvement."
     return (
         f"+x% or -x% beside a metric: relative improvement over the mean of the n = {len(cells)} random cells of the "
-        "same search space under the same protocol; networks that are no cells of this space have none."
+        "same search space under the same protocol; networks that are not cells of this space have none."
     )
 
 

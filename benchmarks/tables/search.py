@@ -1,4 +1,4 @@
-"""Searches in the form of Table 2: peak memory of every stage, one row a run; and the time beside it."""
+"""Searches in the form of Table 2: peak memory of every stage, one row per run; and the time beside it."""
 
 from __future__ import annotations
 

@@ -76,10 +76,10 @@ class Outcome:
     genotype: Mapping[str, Any] | None = None  # what a search found
     details: Mapping[str, Any] = field(default_factory=dict)
     artifacts: Mapping[str, Path] = field(default_factory=dict)  # files inside the run directory
-    # Metric -> one number an image or query, in the order of the data; the metric is their mean. See benchmarks.items.
+    # Metric -> one number per image or query, in the order of the data; the metric is their mean. See benchmarks.items.
     per_item: Mapping[str, Sequence[float]] = field(default_factory=dict)
     item_groups: Sequence[int] = ()  # for each of these items what it shares with others: the person of a query
-    resampled: Resampled | None = None  # the same for metrics that are no means
+    resampled: Resampled | None = None  # the same for metrics that are not means
 
 
 class Task(ABC):

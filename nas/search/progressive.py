@@ -20,7 +20,8 @@ from nas.search.team import Team
 def progressive_search(task: SearchTask, rules: Rules) -> SearchOutcome:
     """Run every stage of ``task.recipe`` and derive the genotype from the last.
 
-    Network and architecture weights start anew in each stage; what passes on is which operations survive on which edge.
+    Network and architecture weights are reinitialised in each stage; only the surviving operations of each edge
+    carry over.
     """
     team, recipe = task.team, task.recipe
     journal = Journal(task.workdir, task.identity, task.execution.checkpoint_seconds, team)

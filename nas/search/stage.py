@@ -22,7 +22,7 @@ TALLY = ("train", "alphas")
 
 
 class Stage:
-    """Everything that changes while a stage runs, made anew from the seed and restored from a checkpoint.
+    """Everything that changes while a stage runs, created from the seed and restored from a checkpoint.
 
     Args:
         index: Number of the stage, from 0; selects the per-stage values of the recipe.

@@ -1,6 +1,6 @@
 """The zoo: published cells as data, each with its source, its paper and its published numbers.
 
-One YAML file a cell in ``cells/``. A cell is here if it was read in a repository and can be built; left out are cells
+One YAML file per cell in ``cells/``. A cell is here if it was read in a repository and can be built; left out are cells
 that were seen only in a picture (the stages of Figure 3), exist only as numbers (P-DARTS searched on CIFAR-100 and on
 ImageNet), or whose operations are not described well enough (BATS, GDAS with the fixed reduction cell).
 """

@@ -96,7 +96,7 @@ def outcome(path: Path, folder: Path) -> str:
 
 
 def _unexpected(path: Path, out: Path, done: Any) -> Iterator[str]:
-    """Entries of the written config that differ from the original's and are no part of a swap."""
+    """Entries of the written config that differ from the original's and are not part of a swap."""
     from mmengine.config import Config
 
     before, after = (dict(_flat(Config.fromfile(str(p))._cfg_dict.to_dict())) for p in (path, out))

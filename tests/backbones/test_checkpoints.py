@@ -70,7 +70,7 @@ def test_a_plain_safetensors_file(tmp_path):
     with pytest.raises(NaswildError, match="does not exist"):
         read_checkpoint(tmp_path / "none.safetensors")
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "plain.safetensors").read_bytes()[:999])
-    with pytest.raises(NaswildError, match="no whole safetensors file"):
+    with pytest.raises(NaswildError, match="not a complete safetensors file"):
         read_checkpoint(tmp_path / "cut.safetensors")
 
 

@@ -165,7 +165,7 @@ def test_headers_that_lie_are_refused(file, header, message):
 @pytest.mark.parametrize("length", [0, 4, 100, 3000, -1])
 def test_truncated_files_are_refused(file, length):
     file.write_bytes(file.read_bytes()[:length])
-    with pytest.raises(NaswildError, match="no whole safetensors file"):
+    with pytest.raises(NaswildError, match="not a complete safetensors file"):
         load_network(file)
 
 
@@ -195,7 +195,7 @@ def test_a_pickle_under_our_ending_runs_nothing(form, tmp_path):
 def test_a_header_length_beyond_the_file_is_refused(tmp_path):
     path = tmp_path / "net.safetensors"
     path.write_bytes(struct.pack("<Q", 2**62) + b"{}")
-    with pytest.raises(NaswildError, match="no whole safetensors file"):
+    with pytest.raises(NaswildError, match="not a complete safetensors file"):
         load_network(path)
 
 
@@ -206,7 +206,7 @@ def test_files_of_others_are_refused(tmp_path):
         load_network(path)
     with pytest.raises(NaswildError, match="does not exist"):
         load_network(tmp_path / "none.safetensors")
-    with pytest.raises(NaswildError, match="no whole safetensors file"):
+    with pytest.raises(NaswildError, match="not a complete safetensors file"):
         load_network(tmp_path)
 
 

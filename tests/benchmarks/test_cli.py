@@ -59,7 +59,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 
 
 def test_ctrl_c_says_the_command_that_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """With what was asked for, and without what would start the jobs anew."""
+    """With what was asked for, and without what would start the jobs from scratch."""
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

@@ -91,7 +91,7 @@ def test_different_numbers_of_items_are_refused(tmp_path: Path, make_result: Mak
 
 
 def drawn(run_dir: Path, result: Result, name: str, seed: int, scores: np.ndarray, sets: int = 7) -> Result:
-    """The same scores, but kept as the mean on sets of images, as a metric is that is no mean over images."""
+    """The same scores, but kept as the mean on sets of images, as a metric is that is not a mean over images."""
     counts = np.random.default_rng(sets).multinomial(scores.size, np.ones(scores.size) / scores.size, size=1000)
     job = f"{name}-{seed}-sets"
     resampled = Resampled(scores.size, sets, {"top1": (counts @ scores / scores.size).tolist()})

@@ -121,7 +121,7 @@ def test_told_classes_must_be_the_datas_and_unknown(trained: DetectOutcome, digi
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("config.json", "is no detector's checkpoint"), ("none.pth", "does not exist")]
+    ("name", "message"), [("config.json", "is not a detector's checkpoint"), ("none.pth", "does not exist")]
 )
 def test_what_is_no_detector_is_said(trained: DetectOutcome, digits: CocoData, name: str, message: str) -> None:
     with pytest.raises(NaswildError, match=message):

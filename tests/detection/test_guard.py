@@ -97,7 +97,7 @@ def test_the_cosine_is_whole_where_images_without_boxes_are_left_out(
 def test_the_first_loss_that_is_not_finite_ends_the_run(
     value: float, digits: CocoData, quick: DetectRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    poisoned(monkeypatch, at=6 + 3, value=value)  # six steps an epoch
+    poisoned(monkeypatch, at=6 + 3, value=value)  # six steps per epoch
     seen: list[Progress] = []
     with pytest.raises(NaswildError, match=r"the loss is (nan|inf) at epoch 2, step 3;"):
         run_detection("tiny", digits, quick, seed=0, workdir=tmp_path, report=seen.append)

@@ -147,7 +147,7 @@ def test_class_subset_is_seeded_and_named(tmp_path):
 
 
 def write_cifar(folder: Path, rng: np.random.Generator) -> np.ndarray:
-    """CIFAR-10's official layout with two images a batch; returns the training pixels, (10, 3072)."""
+    """CIFAR-10's official layout with two images per batch; returns the training pixels, (10, 3072)."""
     folder.mkdir()
     rows = []
     for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:

@@ -70,7 +70,7 @@ def test_corrupt_member_is_named_with_its_archive(tmp_path):
 def test_archive_that_is_cut_short_is_said(tmp_path):
     pack_webdataset(tmp_path)
     (tmp_path / "set-train-1.tar").write_bytes(b"x" * 700)
-    with pytest.raises(NaswildError, match=r"set-train-1\.tar is no tar archive"):
+    with pytest.raises(NaswildError, match=r"set-train-1\.tar is not a tar archive"):
         load_proxy(tmp_path)
 
 

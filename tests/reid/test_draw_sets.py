@@ -1,4 +1,4 @@
-"""The drawn sets: names and folders as published, the same for one seed, finished or drawn anew."""
+"""The drawn sets: names and folders as published, the same for one seed, finished or drawn from scratch."""
 
 from __future__ import annotations
 

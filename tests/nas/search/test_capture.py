@@ -1,4 +1,4 @@
-"""Captured steps, with a stand-in for CUDA graphs: what a replay reads and writes, and when it is captured anew.
+"""Captured steps, with a stand-in for CUDA graphs: what a replay reads and writes, and when it is captured again.
 
 Only the calls of ``torch.cuda`` are left out: there is no GPU where these tests have to pass.
 """
