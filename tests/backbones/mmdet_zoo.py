@@ -32,7 +32,7 @@ REASONS = {
     r"fairscale|transformers": "its encoder of texts needs fairscale and transformers",
     r"mmcv's compiled operations are not installed": "needs an operation of a compiled mmcv",
     r"offset output dims": "DyHead: offsets of another size, which torchvision's kernel refuses and mmcv's takes",
-    r"CascadeRPNHead.*num_classes": "mmdet cannot build the original either (Cascade RPN)",
+    r"CascadeRPNHead.*num_classes|force_grad_on_level": "mmdet cannot build the original either",
     r"ImageClassifier is not in": "a classifier of mmpretrain's",
     r"No such file or directory.*(gfl|configs/)": "its teacher's config is looked for in the working directory",
 }
