@@ -18,6 +18,8 @@ _ANNOTATIONS = (
     "annotations/instances_{part}.json",
     "annotations/image_info_{part}-dev2017.json",  # the images of COCO's test-dev have no published boxes
 )
+# Images and boxes of COCO 2017's own parts.
+_COCO2017 = {"train": (118_287, 860_001), "val": (5_000, 36_781)}
 _IMAGES = ("{part}2017", "{part}", "images")
 
 
@@ -75,6 +77,11 @@ class CocoData(BaseModel):
         """Class names in the order of the training part's categories; labels are positions in it."""
         return tuple(category["name"] for category in self.train.read()["categories"])
 
+    @property
+    def is_coco2017(self) -> bool:
+        """Whether training and validation part are COCO 2017's own, by their images, boxes and 80 categories."""
+        return all(is_coco2017(self.split(part).read(), part) for part in _COCO2017)
+
     @cached_property
     def version(self) -> str:
         """12 hexadecimal digits of a hash over the annotation files: two data sets of one version are the same."""
@@ -83,6 +90,17 @@ class CocoData(BaseModel):
             if split is not None:
                 digest.update(split.annotations.read_bytes())
         return digest.hexdigest()
+
+
+def is_coco2017(content: dict[str, Any], part: str) -> bool:
+    """Whether ``content`` is that of COCO 2017's annotation file of ``part`` ("train" or "val")."""
+    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+
+    if (len(content["images"]), len(content["annotations"])) != _COCO2017[part]:
+        return False
+    by_id = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]  # with gaps, as the ids of COCO have
+    categories = {number: name for number, name in enumerate(by_id) if name not in ("__background__", "N/A")}
+    return {category["id"]: category["name"] for category in content["categories"]} == categories
 
 
 def _find(root: Path, part: str) -> CocoSplit | None:

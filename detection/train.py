@@ -42,12 +42,14 @@ class DetectOutcome:
     recall for IoU 0.5, 0.75 and the mean over 0.5 to 0.95; ``curves_picture`` shows them. Rates are images per second,
     in training and (network with post-processing) in evaluation. Multiply-adds and parameters are counted at
     ``input_size``; ``paper_macs`` are the backbone's as Table 4 counts them, with normalisation and ReLU.
+    ``on_coco2017`` says whether the network was trained on COCO's train2017 and scored on its val2017.
     """
 
     metrics: dict[str, float]
     recalls: dict[str, float]
     per_class: dict[str, dict[str, float]]
     chance: dict[str, float]
+    on_coco2017: bool
     resampled: ResampledAP | None
     curves: dict[str, list[float]]
     input_size: tuple[int, int, int]
@@ -104,6 +106,7 @@ def run_detection(
     execution = execution or Execution()
     truth = data.split(split).read()
     chance_boxes = training_boxes(data.train.read(), truth)
+    on_coco2017 = split == "val" and data.is_coco2017
     backbone = backbone_config(backbone_source, recipe, pretrained)
     world_size = join_processes()
     clock = Attempts(workdir, writes=is_main())
@@ -125,7 +128,7 @@ def run_detection(
         draw_comparison(data.split(split), detections, workdir / PICTURE)
         draw_curves(scores, workdir / CURVES, f"{data.name}, {split}")
     clock.save()
-    cost = _cost(run, clock, world_size)
+    cost = _cost(run, clock, world_size) | {"on_coco2017": on_coco2017}
     chance = score_boxes(chance_boxes, truth, seed=seed, engine=execution.engine)
     return _outcome(run, scores, chance, resampled, (3, recipe.input_size, recipe.input_size), cost, workdir)
 

@@ -39,6 +39,7 @@ class ReidOutcome:
     data_title: str
     data_version: str
     data_notes: Sequence[str]
+    data_is_published: bool  # by its numbers of images
     history: Sequence[Mapping[str, float]]
     seconds: float
     images_per_second: float | None

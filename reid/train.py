@@ -188,6 +188,7 @@ def _outcome(
         data_title=data.title,
         data_version=data.version,
         data_notes=data.notes,
+        data_is_published=data.whole,
         history=state.history,
         seconds=run.clock.seconds,
         images_per_second=state.images / state.busy_seconds if state.busy_seconds else None,

@@ -133,6 +133,7 @@ def _details(found: DetectOutcome) -> dict[str, Any]:
     """What the tables and the report show besides the metrics."""
     return {
         "detector": "SSD",
+        "data_is_published": found.on_coco2017,
         "paper_macs": found.paper_macs,
         "detector_parameters": found.detector_parameters,
         "detector_macs": found.detector_macs,

@@ -112,6 +112,7 @@ def _details(found: ReidOutcome) -> dict[str, Any]:
         "intervals": _intervals(found),
         "data_title": found.data_title,
         "data_notes": list(found.data_notes),
+        "data_is_published": found.data_is_published,
         "history": [dict(record) for record in found.history],
     }
 

@@ -203,6 +203,47 @@ def test_published_rows_are_a_block_of_their_own_with_source_and_warning() -> No
     assert all(not b.source for b in table("detection", mini_results()).blocks)
 
 
+def on_published_data(results: list[Result], *names: str) -> list[Result]:
+    """The same results, those on the data sets ``names`` with the mark of a published set."""
+    return [
+        r.model_copy(update={"details": {**r.details, "data_is_published": r.task in names}})
+        if r.kind in ("detect", "reid")
+        else r
+        for r in results
+    ]
+
+
+@pytest.mark.parametrize("entry", ["coco", "street"])
+def test_table_4_is_compared_by_what_the_data_are_and_not_by_their_name(entry: str) -> None:
+    named = [r.model_copy(update={"task": entry}) if r.kind == "detect" else r for r in mini_results()]
+    real = table("detection", on_published_data(named, entry), published=True)
+    assert "on MS-COCO test-dev, the rows above on val2017: about as difficult, not the same images" in notes(real)
+    assert "do not compare" not in notes(real)
+    for other in (named, on_published_data(named)):
+        assert "so the two do not compare" in notes(table("detection", other, published=True))
+
+
+def test_table_4_stands_in_the_columns_of_the_real_data() -> None:
+    results = mini_results()
+    more = [r.model_copy(update={"task": "other", "key": r.key + "x"}) for r in results if r.kind == "detect"]
+    built = table("detection", on_published_data([*results, *more], "other"), published=True)
+    assert "other_AP" in built.blocks[-1].rows[-1].cells
+    assert "do not compare" not in notes(built)
+
+
+def test_table_5_says_for_each_data_set_whether_it_is_the_papers() -> None:
+    sets = ("market1501", "dukemtmcreid", "msmt17")
+    real = notes(table("reid", on_published_data(mini_results(), *sets), published=True))
+    assert "on Market-1501, DukeMTMC-reID and MSMT17, the same images as above, trained by the paper's authors" in real
+    assert "do not compare" not in real
+    mixed = notes(table("reid", on_published_data(mini_results(), "market1501"), published=True))
+    assert "on Market-1501, the same images as above" in mixed
+    assert "Not so DukeMTMC-reID and MSMT17: the rows above are on dukemtmcreid, msmt17, so the two" in mixed
+    drawn = notes(table("reid", on_published_data(mini_results()), published=True))
+    assert "on Market-1501, DukeMTMC-reID and MSMT17; the rows above are on" in drawn
+    assert "the same images" not in drawn
+
+
 def test_published_rows_never_count_as_best() -> None:
     built = table("detection", mini_results(), published=True)
     column = next(c for c in built.columns if c.key == "coco_AP")

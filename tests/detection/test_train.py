@@ -148,6 +148,7 @@ def test_outcome_holds_what_was_measured(whole: DetectOutcome, quick: DetectReci
     assert set(outcome.metrics) <= set(METRICS)
     assert set(outcome.chance) == set(outcome.metrics)
     assert list(outcome.per_class) == list(digits.classes)
+    assert not outcome.on_coco2017
     assert outcome.input_size == (3, 64, 64)
     assert len(outcome.history) == quick.epochs
     assert outcome.history[0]["train_loss"] > outcome.history[-1]["train_loss"]

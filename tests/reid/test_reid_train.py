@@ -94,6 +94,7 @@ def test_the_loss_falls(whole):
 
 def test_the_outcome_names_sizes_chance_and_picture(whole):
     outcome = whole[0]
+    assert not outcome.data_is_published
     assert outcome.feature_dim == 3 * outcome.part_dim
     assert outcome.input_size == (96, 48)
     assert set(outcome.metrics) == {"rank1", "rank5", "rank10", "rank20", "mAP", "mINP"}
