@@ -24,9 +24,7 @@ def content(images: int, boxes: int) -> dict[str, Any]:
             {"id": i + 1, "image_id": 1 + i % images, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0}
             for i in range(boxes)
         ],
-        "categories": [
-            {"id": i, "name": name} for i, name in enumerate(NAMES) if name not in ("__background__", "N/A")
-        ],
+        "categories": [{"id": i, "name": name} for i, name in categories.items()],
     }
 
 
