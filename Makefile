@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# One thread a process: the tests and the two slots of `make demo` share two cores.
+# One thread per process: the tests and the two slots of `make demo` share two cores.
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test test-zoo lint format bench clean
@@ -30,7 +30,7 @@ clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache
 
 # OpenCV comes twice: mmengine asks for opencv-python, which needs a display library (libGL) that servers lack. The headless
-# build holds the same module and needs none, so it is laid over it last.
+# build holds the same module and needs none, so it is installed over it last.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV): PyTorch and all extras, several GB the first time."

@@ -11,8 +11,8 @@ Backbone = Annotated[
     str,
     typer.Option("--backbone", metavar="NAME", help="A cell, a genotype or weights file, or a timm model (timm:NAME)."),
 ]
-Channels = Annotated[int, typer.Option("--channels", help="Of a cell that comes without a weights file.")]
-Cells = Annotated[int, typer.Option("--cells", help="Of a cell that comes without a weights file.")]
+Channels = Annotated[int, typer.Option("--channels", help="Channels of a cell given without a weights file.")]
+Cells = Annotated[int, typer.Option("--cells", help="Number of cells, for a cell given without a weights file.")]
 
 
 def swap(
@@ -22,14 +22,19 @@ def swap(
     channels: Channels = 48,
     cells: Cells = 14,
     untried: Annotated[
-        bool, typer.Option("--untried", help="Write it although the detector cannot be built and run on this machine.")
+        bool,
+        typer.Option(
+            "--untried", help="Write the config even if the detector cannot be built and run on this machine."
+        ),
     ] = False,
     options: Annotated[
         list[str] | None,
-        typer.Option("--option", metavar="NAME=VALUE", help="Of the backbone: norm_eval=true, drop_path=0.2, ..."),
+        typer.Option(
+            "--option", metavar="NAME=VALUE", help="Option of the backbone: norm_eval=true, drop_path=0.2, ..."
+        ),
     ] = None,
 ) -> None:
-    """Put another backbone into an mmdetection config; channels, levels, normalisation and rates follow.
+    """Replace the backbone of an mmdetection config; channels, levels, normalisation and rates are adapted.
 
     Prints every change and keeps the file if its detector trains for one step.
 
@@ -69,11 +74,11 @@ def convert(
         str | None, typer.Option("--table", help="Which network, if the file holds several: state_dict, ema, ...")
     ] = None,
     mean: Annotated[
-        list[float] | None, typer.Option("--mean", help="Of the images, 0 to 1; once for each channel.")
+        list[float] | None, typer.Option("--mean", help="Mean of the images, 0 to 1; repeat for each channel.")
     ] = None,
     std: Annotated[list[float] | None, typer.Option("--std", help="As --mean.")] = None,
 ) -> None:
-    """Turn a checkpoint of the DARTS family into a weights file, safely, and prove it by a forward pass.
+    """Convert a checkpoint of the DARTS family to a weights file, safely, and verify it by a forward pass.
 
     Example:
 
@@ -94,8 +99,12 @@ def export(
     form: Annotated[
         Literal["onnx", "torchscript", "exported"], typer.Option("--format", "-f", help="exported: torch.export.")
     ] = "onnx",
-    features: Annotated[bool, typer.Option("--features", help="The pyramid instead of the classifier.")] = False,
-    size: Annotated[int | None, typer.Option("--size", help="Side of the input; the weights file's, or 224.")] = None,
+    features: Annotated[
+        bool, typer.Option("--features", help="Export the feature pyramid instead of the classifier.")
+    ] = False,
+    size: Annotated[
+        int | None, typer.Option("--size", help="Input size in pixels (default: the weights file's, or 224).")
+    ] = None,
     channels: Channels = 48,
     cells: Cells = 14,
 ) -> None:

@@ -46,15 +46,15 @@ def make(
 @app.command("check")
 def check(
     kind: Annotated[
-        Literal["proxy", "coco", "market1501", "dukemtmcreid", "msmt17"], typer.Argument(help="What it should be.")
+        Literal["proxy", "coco", "market1501", "dukemtmcreid", "msmt17"], typer.Argument(help="Kind of the data set.")
     ],
-    root: Annotated[Path, typer.Argument(help="Folder of your copy; of the re-identification sets, the folder above.")],
-    deep: Annotated[bool, typer.Option(help="Decode every image, not 200 of each part (coco).")] = False,
+    root: Annotated[Path, typer.Argument(help="Folder of your copy; for re-identification sets, its parent folder.")],
+    deep: Annotated[bool, typer.Option(help="Decode every image instead of 200 per split (coco).")] = False,
     any_size: Annotated[
-        bool, typer.Option("--any-size", help="Of a re-identification set: it need not have the published size.")
+        bool, typer.Option("--any-size", help="For re-identification sets: accept sizes other than the published one.")
     ] = False,
 ) -> None:
-    """Check a copy of a data set before hours are spent on it; exit code 1 if it has errors.
+    """Check a copy of a data set before training on it; exit code 1 if it has errors.
 
     Examples:
 

@@ -15,7 +15,7 @@ def doctor(
         Path | None, typer.Option("--data", metavar="FOLDER", help="Look for data sets here (default: $NASWILD_DATA).")
     ] = None,
 ) -> None:
-    """Say what is installed, which accelerators and data sets are found, and what to do about what is missing.
+    """Report installed packages, accelerators and data sets, and how to install what is missing.
 
     Examples:
 

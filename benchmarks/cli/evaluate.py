@@ -32,37 +32,39 @@ def evaluate(
         typer.Option(
             "--weights",
             metavar="FILE",
-            help="Only score this: a weights file (also a PCB's), or a detector's checkpoint.",
+            help="Evaluate without training: a weights file (also a PCB's), or a detector's checkpoint.",
         ),
     ] = None,
     protocol: Annotated[
         str | None, typer.Option("--protocol", help="For a backbone: a protocol of the task's stage, by name or path.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", metavar="MAKER", help="Data that we make: digits-coco, reid.")
+        str | None, typer.Option("--data", metavar="MAKER", help="Generated data: digits-coco, reid.")
     ] = None,
     root: Root = None,
     options: Settings = None,
     format_only: Annotated[
-        bool, typer.Option("--format-only", help="Of a detector: only write the file for COCO's test-dev server.")
+        bool, typer.Option("--format-only", help="With a detector: only write the file for COCO's test-dev server.")
     ] = False,
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where that file goes.")] = Path(),
     on: Annotated[
-        str | None, typer.Option("--on", metavar="SET", help="Of a PCB: the set to score it on, if not its own.")
+        str | None, typer.Option("--on", metavar="SET", help="With a PCB: the set to evaluate on, if not its own.")
     ] = None,
     descriptors: Annotated[
-        Path | None, typer.Option("--descriptors", metavar="FILE", help="Of a PCB: write its descriptors there (.npz).")
+        Path | None,
+        typer.Option("--descriptors", metavar="FILE", help="With a PCB: write its descriptors to this file (.npz)."),
     ] = None,
     query: Annotated[
-        Path | None, typer.Option("--query", metavar="FOLDER", help="Of a PCB: your own images to look for.")
+        Path | None, typer.Option("--query", metavar="FOLDER", help="With a PCB: your own query images.")
     ] = None,
     gallery: Annotated[
-        Path | None, typer.Option("--gallery", metavar="FOLDER", help="Of a PCB: your own images to look in.")
+        Path | None, typer.Option("--gallery", metavar="FOLDER", help="With a PCB: your own gallery images.")
     ] = None,
     ranking: Annotated[
-        Path | None, typer.Option("--ranking", metavar="FILE", help="Where their ranked lists go (.csv or .json).")
+        Path | None,
+        typer.Option("--ranking", metavar="FILE", help="Write the ranked lists to this file (.csv or .json)."),
     ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many gallery images a ranked list has.")] = 10,
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of gallery images in a ranked list.")] = 10,
     seed: Seed = 0,
     run_dir: RunDir = None,
     imports: Imports = None,

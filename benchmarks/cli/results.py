@@ -96,7 +96,7 @@ def add(
     into: Annotated[Path, typer.Argument(help="Run directory that gets them.")],
     files: Annotated[list[Path], typer.Argument(help="CSV or JSON files of another group.")],
 ) -> None:
-    """Bring in numbers that another group reports; tables mark them, and never mix protocols unmarked.
+    """Add numbers reported by another group; tables mark them, and never mix protocols unmarked.
 
     A CSV file has one line a number, in the form of a run's own results.csv; needed are kind, task, backbone, metric
     and value. A JSON file has a list of such lines, or whole results.
@@ -118,7 +118,7 @@ def merge(
     into: Annotated[Path, typer.Argument(help="Run directory that gets them.")],
     sources: Annotated[list[Path], typer.Argument(help="Run directories that they come from.")],
 ) -> None:
-    """Bring the results of other run directories into one; results that contradict each other are refused.
+    """Merge the results of other run directories into one; contradicting results are refused.
 
     Run the suite afterwards: it loads what came in, and its tables show all seeds.
 

@@ -33,7 +33,7 @@ def run(
     ] = None,
     overwrite: Annotated[
         Literal["never", "failed", "always"],
-        typer.Option("--overwrite", help="failed: try failed jobs again; always: start everything from scratch."),
+        typer.Option("--overwrite", help="failed: repeat failed jobs; always: repeat all jobs from scratch."),
     ] = "never",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, how long, and what is missing.")

@@ -1,4 +1,4 @@
-"""What ``naswild search`` says of a finished search, besides where the genotype is."""
+"""The summary that ``naswild search`` prints of a finished search, besides the path of the genotype."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLASSES_SHOWN = 12
 
 
 def describe(result: Result, run_dir: Path) -> Iterator[str]:
-    """One line for each thing a search leaves; random cells have fewer."""
+    """Yield one line per fact about a search; random cells have fewer."""
     details = result.details
     stages: Sequence[Mapping[str, Any]] = details.get("stages", ())
     backbone = result.backbone

@@ -43,7 +43,7 @@ def search(
     run_dir: RunDir = None,
     imports: Imports = None,
 ) -> None:
-    """Search for a cell on a proxy; gives a genotype file.
+    """Search for a cell on a proxy and write a genotype file.
 
     Examples:
 
@@ -76,7 +76,7 @@ def retrain(
     run_dir: RunDir = None,
     imports: Imports = None,
 ) -> None:
-    """Train a backbone as a classification network; gives a weights file that any task starts from.
+    """Train a backbone as a classification network and write a weights file that any task can start from.
 
     If the source is a weights file, its network is trained from scratch in the protocol's size.
 

@@ -63,12 +63,12 @@ def winners(measured: Measurements) -> Iterator[str]:
 
 
 def doubts(measured: Measurements) -> Iterator[str]:
-    """What the numbers cannot carry."""
+    """Limits of the numbers."""
     cells = {(r.backbone.name, r.backbone.search_seed) for r in measured.results if r.backbone.kind == "random"}
     if len(cells) < FEW_RANDOM_CELLS:
         yield f"The baseline is {len(cells)} random cell{'' if len(cells) == 1 else 's'}: a rough one."
     if len({result.seed for result in measured.results}) < 2:
-        yield "Every network was trained once on each task: differences may be luck (see the power note)."
+        yield "Every network was trained once on each task: differences may be chance (see the power note)."
     searches = {r.backbone.search_seed for r in measured.results if r.backbone.kind == "searched"}
     if len(searches) == 1:
         yield "Every method searched once: the scatter between searches is unknown."
@@ -157,7 +157,7 @@ def _first_cell(measured: Measurements, entry: ProxyCorrelation) -> Point:
 def _rank_sentence(entries: Sequence[ProxyCorrelation]) -> str:
     ranks = [entry.correlation for entry in entries if entry.correlation is not None]
     if not ranks:
-        return f"Fewer than {MINIMUM_PAIRS} cells: whether the proxy predicts the targets cannot be said."
+        return f"Fewer than {MINIMUM_PAIRS} cells: too few to say whether the proxy predicts the targets."
     low, high = min(r.kendall for r in ranks), max(r.kendall for r in ranks)
     sure = sum(r.kendall_interval is not None and r.kendall_interval.low > 0 for r in ranks)
     span = f"{low:+.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:+.2f} to {high:+.2f}"

@@ -66,7 +66,7 @@ def _runs(results: Sequence[Result], counts: set[int]) -> str:
     most, least = max(counts), min(counts)
     many = f"n = {most}" if most == least else f"n = {least} to {most}"
     return text + (
-        f"{many} runs a cell; ± is the sample deviation over the searches (each averaged over its training seeds), "
+        f"{many} runs per cell; ± is the sample deviation over the searches (each averaged over its training seeds), "
         "or over the training seeds of one cell. Bold: not distinguishable from the best of the column (Welch's t test "
         "at 5 %). A single run has neither ± nor bold."
     )
