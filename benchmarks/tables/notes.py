@@ -21,6 +21,7 @@ def notes(builder: RowBuilder, blocks: Sequence[Block]) -> tuple[Note, ...]:
         Note(_runs(results, _counts(builder, blocks))),
         Note(_gain(results)),
         *_chance(blocks),
+        *(Note(f"Remark of ours: {text}.", mark) for text, mark in builder.remarks.items()),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import count
 
 from benchmarks.published import TABLE_NAMES, PublishedTable, number, published_table
 from benchmarks.tables.table import Block, Cell, Column, Note, Row, Table
@@ -143,8 +144,9 @@ def _footnote_marks(source: PublishedTable, taken: Iterable[str]) -> dict[int, s
     used = set(taken)
     marks: dict[int, str] = {}
     for index, note in enumerate(source.footnotes):
-        ours = f"p{1 + sum(mark.startswith('p') for mark in marks.values())}"
+        ours = next(mark for number in count(1) if (mark := f"p{number}") not in used)
         marks[index] = note.mark if note.mark and note.mark not in used else ours
+        used.add(marks[index])
     return marks
 
 

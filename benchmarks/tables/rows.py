@@ -14,6 +14,7 @@ from benchmarks.statistics import Summary, summarize
 from benchmarks.store import FORM, Result
 from benchmarks.tables.keys import Setting, Task, natural
 from benchmarks.tables.measurements import Measurements
+from benchmarks.tables.remarks import remarks, with_marks
 from benchmarks.tables.table import Block, Cell, Column, Row
 
 Variant = tuple[tuple[str, int | str], ...]
@@ -67,6 +68,13 @@ class RowBuilder:
         letters = {setting: _letters(i) for i, setting in enumerate(settings)}
         return {(task, setting): letters[setting] for task in mixed for setting in self.measured.settings(task)}
 
+    @cached_property
+    def remarks(self) -> dict[str, str]:
+        """The zoo's remarks on cells of this table, each with its mark: p1, p2, ... as for the paper's rows."""
+        backbones = {r.backbone.name: r.backbone for r in self.measured.results if r.kind == self.kind}
+        texts = dict.fromkeys(text for b in backbones.values() for text in remarks(b).values())
+        return {text: f"p{number}" for number, text in enumerate(texts, 1)}
+
     def _rows(self, kind: str) -> Iterator[Row]:
         names = sorted((n for n, b in self.measured.backbones.items() if b.kind == kind), key=natural)
         for variant in self.variants:
@@ -98,7 +106,8 @@ class RowBuilder:
             label = label or (f"random cells, mean of {_networks(results)}" if role == "mean" else names[0])
             form = dict(variant).get(FORM)
             name = f"{label}, {form}" if form and self.kind == "classify" else label
-            yield Row({**self.describe(results), "name": Cell(text=name), **cells}, role)
+            row = {**self.describe(results), "name": Cell(text=name), **cells}
+            yield Row(with_marks(row, results[0].backbone, self.remarks), role)
 
     def _backbone_cell(self, column: MetricColumn, task: Task, setting: Setting, name: str) -> Cell:
         summary = self.measured.summary(task, setting, name, column.metric)

@@ -29,6 +29,8 @@ class ZooEntry:
     ``published`` holds the source's own numbers (``c10_err`` in %, ``in_params_M`` in millions, ``in_madds_M``, ...);
     ``parameters_match`` says whether its parameter counts fit the network that this cell gives: where they do not, the
     numbers and the cell may belong to different runs. ``agreement`` counts the repositories that hold this very cell.
+    ``remarks`` are footnotes wherever this cell is trained here beside its published numbers: on the ``network`` (it is
+    not its paper's) or on its ``madds``.
     """
 
     name: str
@@ -45,6 +47,7 @@ class ZooEntry:
     parameters_match: dict[str, bool] = field(default_factory=dict)
     variants: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    remarks: dict[str, str] = field(default_factory=dict)
 
     @property
     def verified(self) -> bool:

@@ -14,6 +14,7 @@ from benchmarks.render import FORMATS, render
 from benchmarks.store import Metric, Result
 from benchmarks.tables import Block, Cell, Column, Row, Table, build_tables, write_tables
 from benchmarks.tables.measurements import MixedProtocols
+from nas import build_network, count, zoo
 
 
 def table(name: str, results: list[Result], **options: bool) -> Table:
@@ -300,9 +301,47 @@ def test_sizes_are_of_one_network_and_no_mean_over_data_sets() -> None:
 def test_footnotes_of_columns_that_are_not_shown_are_left_out() -> None:
     results = [r.model_copy(update={"task": "cifar10"}) if r.kind == "classify" else r for r in mini_results()]
     (built,) = [t for t in build_tables(results, published=True) if t.name == "classification"]
-    used = {mark for row in built.rows() for cell in row.cells.values() for mark in cell.marks}
+    used = {mark for row in built.rows() for column in built.columns for mark in row.cell(column).marks}
     assert {note.mark for note in built.notes if note.mark} == used
     assert not any("CIFAR-100 figure" in note.text for note in built.notes)
+
+
+def marked(built: Table, name: str, column: str) -> str:
+    """The footnotes of a cell of the measured row ``name``."""
+    rows = [row for block in built.blocks if not block.source for row in block.rows]
+    marks = next(r.cells[column].marks for r in rows if r.cells["name"].text == name)
+    return " ".join(note.text for note in built.notes if note.mark in marks)
+
+
+@pytest.mark.parametrize("cell", ["nasnet_a", "amoebanet_a", "pnas", "enas_micro_figure", "enas_micro_script"])
+def test_a_cell_from_another_network_says_that_it_stands_in_ours(cell: str) -> None:
+    """Under any name; a cell of the DARTS space says nothing of the kind."""
+    given = {"genotype": zoo.genotype(cell).to_dict(), "name": "Theirs"}
+    results = [
+        r.model_copy(update={"backbone": r.backbone.model_copy(update=given)}) if r.backbone.name == "darts_v2" else r
+        for r in mini_results()
+    ]
+    for kind in ("classification", "detection", "reid"):
+        built = table(kind, results, published=True)
+        assert "in our network, which is DARTS's" in marked(built, "Theirs", "name")
+        assert not marked(built, "pdarts_cifar10", "name")
+
+
+def test_darts_multiply_adds_are_marked_here_and_in_the_papers_rows() -> None:
+    results = [r.model_copy(update={"task": "imagenet"}) if r.kind == "classify" else r for r in mini_results()]
+    for kind, unmatched in (("classification", "574"), ("reid", "573")):
+        built = table(kind, results, published=True)
+        assert "530 M multiply-adds, 544 M as the paper counts" in marked(built, "darts_v2", "paper_madds")
+        assert not marked(built, "pdarts_cifar10", "paper_madds")
+        theirs = next(r for r in built.blocks[-1].rows if (r.cells["paper_madds"].text or "").startswith(unmatched))
+        texts = [note.text for note in built.notes if note.mark in theirs.cells["paper_madds"].marks]
+        assert any("the DARTS paper's own figure" in text for text in texts)
+
+
+def test_the_remark_on_darts_multiply_adds_is_true() -> None:
+    network = build_network("darts_v2", "imagenet", num_classes=1000)
+    counted = [round(count(network, 224, convention=rule).macs / 1e6) for rule in ("macs", "paper")]
+    assert counted == [530, 544]
 
 
 def test_a_task_of_ones_own_gets_a_table_and_counts_as_a_target() -> None:
