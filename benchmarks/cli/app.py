@@ -11,10 +11,10 @@ from benchmarks.cli import backbones, data, doctor, evaluate, results, run, sing
 HELP = """Does a searched cell still win on tasks it has never seen?
 
 \b
-naswild run mini     the whole benchmark in miniature, in minutes
-naswild table mini   its tables again
-naswild zoo list     the published cells
-naswild doctor       what is installed, and what to do about what is missing
+naswild run mini     # the whole benchmark in miniature, in minutes
+naswild table mini   # its tables again
+naswild zoo list     # the published cells
+naswild doctor       # what is installed, and what to do about what is missing
 """
 
 app = typer.Typer(

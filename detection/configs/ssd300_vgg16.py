@@ -1,6 +1,6 @@
 # SSD300 with VGG-16 (Liu et al. 2016), a baseline of Table 4: 31.4 B multiply-adds (published).
 #
-#   python tools/train.py ssd300_vgg16.py          fetches the VGG weights on its first run
+#   python tools/train.py ssd300_vgg16.py          # fetches the VGG weights on its first run
 #
 # Expected: AP 23.2, AP50 41.2 on test-dev (Table 4); mmdetection states AP 25.5 on val2017 for its own config.
 # Time: about a day on 8 GPUs, an estimate: 120 epochs are 14 million images; not run here.

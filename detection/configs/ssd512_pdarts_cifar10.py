@@ -1,14 +1,14 @@
 # SSD512 with P-DARTS (CIFAR10), a row of Table 4: 2.9 B multiply-adds in the backbone.
 #
-#   python tools/train.py ssd512_pdarts_cifar10.py          mmdetection's own tools; torchrun for several GPUs
+#   python tools/train.py ssd512_pdarts_cifar10.py          # mmdetection's own tools; torchrun for several GPUs
 #   naswild evaluate pdarts_cifar10.safetensors --task detect --root ~/data/coco --protocol detect-ssd512
 #
 # Expected: AP 33.6, AP50 52.8 on test-dev, as published.
 # Time: about 2.5 days on 8 GPUs, an estimate: 120 epochs are 14 million images; not run here at this scale.
 # Open choices: all in _base_/ssd512.py, each with its reason.
 #
-# The checkpoint is what `naswild retrain pdarts_cifar10 --protocol retrain-imagenet --out FILE` writes. It is loaded
-# strictly, and the log says so. Another backbone is another line, e.g.
+# The checkpoint is what `naswild retrain pdarts_cifar10 --protocol retrain-imagenet --on imagenet --root DIR --out FILE`
+# writes. It is loaded strictly, and the log says so. Another backbone is another line, e.g.
 #   backbone=dict(_delete_=True, type="TimmBackbone", name="resnet50", pretrained=True, out_indices=(1, 2, 3))
 #   backbone=dict(_delete_=True, type="CellBackbone", weights="mine.safetensors", out_indices=(1, 2, 3))
 _base_ = ["_base_/ssd512.py"]

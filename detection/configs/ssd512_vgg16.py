@@ -1,6 +1,6 @@
 # SSD512 with VGG-16 (Liu et al. 2016), a baseline of Table 4: 80.4 B multiply-adds (published).
 #
-#   python tools/train.py ssd512_vgg16.py          fetches the VGG weights on its first run
+#   python tools/train.py ssd512_vgg16.py          # fetches the VGG weights on its first run
 #
 # Expected: AP 26.8, AP50 46.5 on test-dev (Table 4); mmdetection states AP 29.5 on val2017 for its own config.
 # Time: about 2.5 days on 8 GPUs, an estimate: 120 epochs are 14 million images; not run here.

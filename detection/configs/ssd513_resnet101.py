@@ -1,7 +1,7 @@
 # SSD with ResNet-101, the strongest baseline of Table 4: 43.4 B multiply-adds at 513 pixels (published).
 #
-#   python tools/train.py ssd513_resnet101.py          fetches timm's ImageNet weights on its first run
-#   naswild evaluate timm:resnet101 --task detect --root ~/data/coco --protocol detect-ssd512          from new weights
+#   python tools/train.py ssd513_resnet101.py          # fetches timm's ImageNet weights on its first run
+#   naswild evaluate timm:resnet101 --task detect --root ~/data/coco --protocol detect-ssd512  # from new weights
 #
 # Expected: AP 31.2, AP50 50.4 on test-dev (Table 4, which has it from Duan et al. 2019).
 # Time: about 2.5 days on 8 GPUs, an estimate: 120 epochs are 14 million images; not run here.

@@ -1,7 +1,7 @@
 # SSDLite320 with MobileNetV2: separable extra layers and heads (Sandler et al. 2018, section 6.2), for a
 # detector whose cost is the backbone's.
 #
-#   python tools/train.py ssdlite320_mobilenetv2.py          fetches timm's ImageNet weights on its first run
+#   python tools/train.py ssdlite320_mobilenetv2.py          # fetches timm's ImageNet weights on its first run
 #
 # Expected: AP 22.1 on test-dev (SSDLiteV2 in Table 4, from Sandler et al. 2018).
 # Time: about a day on 8 GPUs, an estimate: 120 epochs are 14 million images; not run here.
