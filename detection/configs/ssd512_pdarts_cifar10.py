@@ -7,8 +7,9 @@
 # Time: about 2.5 days on 8 GPUs, an estimate: 120 epochs are 14 million images; not run here at this scale.
 # Open choices: all in _base_/ssd512.py, each with its reason.
 #
-# The checkpoint is what `naswild retrain pdarts_cifar10 --protocol retrain-imagenet --on imagenet --root DIR --out FILE`
-# writes. It is loaded strictly, and the log says so. Another backbone is another line, e.g.
+# The checkpoint is written by
+#   naswild retrain pdarts_cifar10 --protocol retrain-imagenet --on imagenet --root DIR --out FILE
+# and loaded strictly, and the log says so. Another backbone is another line, e.g.
 #   backbone=dict(_delete_=True, type="TimmBackbone", name="resnet50", pretrained=True, out_indices=(1, 2, 3))
 #   backbone=dict(_delete_=True, type="CellBackbone", weights="mine.safetensors", out_indices=(1, 2, 3))
 _base_ = ["_base_/ssd512.py"]
