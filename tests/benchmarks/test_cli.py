@@ -100,8 +100,8 @@ def test_help_imports_nothing_heavy() -> None:
         (["evaluate", "darts_v2", "--task", "reid", "--data", "reid"], "--protocol NAME"),
         (["evaluate", "--task", "digits"], "give a backbone to measure, or --weights FILE"),
         (["evaluate", "--weights", "a.safetensors", "--task", "digits"], "a.safetensors does not exist"),
-        (["evaluate", "darts_v2", "--task", "digits"], "no weights file; train one: naswild retrain darts_v2"),
-        (["evaluate", "--weights", "a.safetensors", "--task", "reid"], "naswild evaluate a.safetensors --task reid"),
+        (["evaluate", "darts_v2", "--task", "digits"], "not a weights file; train one: naswild retrain darts_v2"),
+        (["evaluate", "--weights", "a.safetensors", "--task", "reid"], "a.safetensors does not exist"),
         (["evaluate", "--weights", "a.pth", "--task", "detect"], "--root FOLDER"),
     ],
 )
