@@ -16,7 +16,7 @@ NAMES = FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]  # position =
 
 
 def content(images: int, boxes: int) -> dict[str, Any]:
-    """A file of COCO's categories with so many images and boxes."""
+    """A file of COCO's categories with this number of images and boxes."""
     categories = {i: name for i, name in enumerate(NAMES) if name not in ("__background__", "N/A")}
     return {
         "images": [{"id": i + 1, "file_name": f"{i}.jpg", "width": 640, "height": 480} for i in range(images)],
