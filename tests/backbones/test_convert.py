@@ -97,7 +97,7 @@ def test_checkpoints_without_batch_counters(tmp_path):
         (lambda s: s.update({"cells.0.extra.weight": torch.zeros(1)}), "cells.0.extra.weight has no place"),
         (lambda s: s.update({"classifier.weight": torch.zeros(3, 7)}), "classifier.weight is"),
         (lambda s: s["stem.1.running_var"].fill_(float("nan")), "not finite"),
-        (lambda s: [s.pop(k) for k in list(s) if "cells" in k], "no network of the DARTS family"),
+        (lambda s: [s.pop(k) for k in list(s) if "cells" in k], "not a network of the DARTS family"),
         (lambda s: s.update({"stem.0.weight": "text"}), "a str where a tensor"),
     ],
 )
