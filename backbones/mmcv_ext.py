@@ -18,7 +18,7 @@ class TorchvisionLoader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Add the exact operations by name, and for any other name a function that says it is missing."""
         from backbones import mmcv_ops
-        from backbones.mmdet_import import trust_mmengine_checkpoints
+        from backbones.mmengine_checkpoints import trust_mmengine_checkpoints
 
         trust_mmengine_checkpoints()
         module.__dict__.update(mmcv_ops.OPERATIONS)

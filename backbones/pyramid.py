@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -12,9 +13,6 @@ from backbones.group_norm import grouped
 from backbones.sync_norm import synchronised
 from nas.errors import NaswildError
 from nas.genotype import Genotype
-
-if TYPE_CHECKING:
-    from backbones.weights import LoadReport
 
 Norm = Literal["BN", "SyncBN", "GN"]
 # Mean and deviation of ImageNet's red, green and blue, 0 to 1: the normalisation of a backbone without a file.
@@ -25,6 +23,21 @@ CIFAR_MEAN = (0.49139968, 0.48215827, 0.44653124)
 CIFAR_STD = (0.24703233, 0.24348505, 0.26158768)
 # Stride of level i of the pyramid: 4, 8, 16, 32.
 STRIDES = (4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What loading did: how many tensors matched, and how many of the file were left out for which reason."""
+
+    path: str
+    matched: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        text = f"{self.path}: {self.matched} tensors matched, 0 missing, 0 unexpected"
+        if self.left_out:
+            text += "; left out: " + ", ".join(f"{reason} ({n})" for reason, n in sorted(self.left_out.items()))
+        return text
 
 
 class Pyramid(nn.Module):

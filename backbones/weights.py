@@ -12,7 +12,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from backbones.metadata import FORMAT, CellArchitecture, TimmArchitecture, WeightsMetadata
+from backbones.pyramid import LoadReport
 from nas.errors import NaswildError
 from nas.files import atomic_write
 
@@ -44,21 +44,6 @@ __all__ = [
     "save_weights",
     "write_tensors",
 ]
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What loading did: how many tensors matched, and how many of the file were left out for which reason."""
-
-    path: str
-    matched: int
-    left_out: Mapping[str, int] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        text = f"{self.path}: {self.matched} tensors matched, 0 missing, 0 unexpected"
-        if self.left_out:
-            text += "; left out: " + ", ".join(f"{reason} ({n})" for reason, n in sorted(self.left_out.items()))
-        return text
 
 
 def is_weights_file(source: Any) -> bool:

@@ -9,11 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import memory, rundir
-from benchmarks.engine import Engine, open_engine
+from benchmarks.engine import Engine
 from benchmarks.live import duration, headline
 from benchmarks.plan import Job, Plan
 from benchmarks.preflight import find_missing
 from benchmarks.protocol import GpuMemory
+from benchmarks.run import Options, open_engine
 from benchmarks.schedule import Schedule
 from benchmarks.store import Result
 from benchmarks.tasks.cards import fit
@@ -21,8 +22,6 @@ from benchmarks.worker import RunContext
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from benchmarks.run import Options
 
 
 def show_plan(plan: Plan, options: Options, console: Console) -> None:

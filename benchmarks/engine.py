@@ -61,15 +61,6 @@ class Engine(Protocol):
         """Stop whatever is running; jobs resume from their checkpoints in the next run."""
 
 
-def open_engine(name: str, context: RunContext, slots: int | None = None, preload: Iterable[str] = ()) -> Engine:
-    """The engine called ``name``, "local" or "ray", with ``slots`` slots, by default as many as suit the machine."""
-    if name == "local":
-        return LocalEngine(context, slots or default_slots(), preload)
-    from benchmarks.ray_engine import RayEngine
-
-    return RayEngine(context, slots, preload)
-
-
 def default_slots() -> int:
     """One per GPU, or one per CPU core without GPUs."""
     return len(visible_devices()) or len(processors())

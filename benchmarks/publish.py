@@ -30,8 +30,8 @@ FILES = ("tables.md", "tables.tex", "results.csv", "report.html")
 
 def publish(plan: Plan, screen: Console) -> list[Path]:
     """Print the tables of a suite and write tables.md, tables.tex, results.csv and report.html; the paths of these."""
+    from benchmarks.render import print_tables, write_tables
     from benchmarks.report import write_report
-    from benchmarks.tables import print_tables, write_tables
 
     results = _select(plan)
     if not results:

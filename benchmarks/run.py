@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ from typing import Literal
 from rich.console import Console
 
 from benchmarks import provenance, rundir
-from benchmarks.engine import Engine, Event, open_engine
+from benchmarks.engine import Engine, Event, LocalEngine, default_slots
 from benchmarks.live import Display
 from benchmarks.plan import Job, Plan
 from benchmarks.planner import make_plan
@@ -127,6 +127,15 @@ def _run_rest(session: _Session, options: Options) -> None:
         session.loop(engine)
     finally:
         engine.close()
+
+
+def open_engine(name: str, context: RunContext, slots: int | None = None, preload: Iterable[str] = ()) -> Engine:
+    """The engine called ``name``, "local" or "ray", with ``slots`` slots, by default as many as suit the machine."""
+    if name == "local":
+        return LocalEngine(context, slots or default_slots(), preload)
+    from benchmarks.ray_engine import RayEngine
+
+    return RayEngine(context, slots, preload)
 
 
 def _preload(jobs: Sequence[Job]) -> list[str]:

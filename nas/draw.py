@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from nas.draw_layout import BOX, PILL, PILL_GAP, PORT_GAP, Layout, Slot, lay_out
+from nas.draw_layout import BOX, PILL, PILL_GAP, PORT_GAP, Box, Curve, Heading, Layout, Shape, Slot, lay_out
 from nas.genotype import INPUTS, CellSpec, Genotype
 
 MARGIN = 14.0
@@ -19,38 +18,6 @@ CELL_GAP = 26.0
 COLOURS = {"sep": "#a9cdf0", "dil": "#cdbcf2", "skip": "#a8dfb4", "max": "#f6c99a", "avg": "#f7dfa0", "conv": "#9fdcd9"}
 OTHER = "#d5d9de"  # of an operation of any other family
 INK = "#1d2430"
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A line from one point to another, leaving and arriving horizontally."""
-
-    start: tuple[float, float]
-    end: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Box:
-    """A labelled rectangle around (x, y); ``fill`` None leaves it open. ``title`` is the full name."""
-
-    x: float
-    y: float
-    size: tuple[float, float]
-    label: str
-    fill: str | None
-    title: str
-
-
-@dataclass(frozen=True)
-class Heading:
-    """A line of text starting at (x, y)."""
-
-    x: float
-    y: float
-    text: str
-
-
-Shape = Curve | Box | Heading
 
 
 def draw_svg(genotype: Genotype) -> str:

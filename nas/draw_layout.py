@@ -21,6 +21,38 @@ LANE_HEIGHT = 6.0
 SWEEPS = 8  # passes of ordering and of straightening; the drawing settles after three or four
 
 
+@dataclass(frozen=True)
+class Curve:
+    """A line from one point to another, leaving and arriving horizontally."""
+
+    start: tuple[float, float]
+    end: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A labelled rectangle around (x, y); ``fill`` None leaves it open. ``title`` is the full name."""
+
+    x: float
+    y: float
+    size: tuple[float, float]
+    label: str
+    fill: str | None
+    title: str
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A line of text starting at (x, y)."""
+
+    x: float
+    y: float
+    text: str
+
+
+Shape = Curve | Box | Heading
+
+
 @dataclass
 class Slot:
     """One thing in a column: a state with its operations, or a lane (``lane``) on which ``state`` passes by."""

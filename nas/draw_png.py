@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-if TYPE_CHECKING:
-    from nas.draw import Curve, Shape
+from nas.draw_layout import Curve, Heading, Shape
 
 INK = (29, 36, 48)
 FAINT = (135, 140, 150)
@@ -19,8 +17,6 @@ FONT_SIZE = 11
 
 def paint(shapes: Sequence[Shape], width: float, height: float, scale: float) -> Image.Image:
     """An RGB image of ``width * scale`` by ``height * scale`` pixels, on white."""
-    from nas.draw import Curve, Heading
-
     factor = scale * SMOOTHING
     image = Image.new("RGB", (round(width * factor), round(height * factor)), "white")
     canvas = ImageDraw.Draw(image)

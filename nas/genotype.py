@@ -141,9 +141,9 @@ class Genotype:
             return cls.from_file(text)
         if "Genotype(" in text or text.lstrip().startswith("{"):
             return cls.from_text(text)
-        from nas import zoo
+        from nas.zoo_files import read_cell
 
-        return zoo.genotype(text)
+        return cls.from_dict(read_cell(text)["genotype"])
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Genotype:

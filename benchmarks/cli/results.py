@@ -80,8 +80,8 @@ def compare(
     """
     from benchmarks.paired import compare as compare_pairs
     from benchmarks.publish import current_results
+    from benchmarks.render import show_tables
     from benchmarks.report.paired import pair_row, pair_table
-    from benchmarks.tables import show_tables
 
     folder = find_run_dir(run)
     if not (a and b):

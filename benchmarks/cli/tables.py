@@ -49,8 +49,8 @@ def table(
             raise typer.BadParameter("--format long is of measured numbers, all of them: for tables take --format csv")
         typer.echo(results_to_csv(results), nl=False)
         return
-    from benchmarks.render import render
-    from benchmarks.tables import build_tables, show_tables
+    from benchmarks.render import render, show_tables
+    from benchmarks.tables.build import build_tables
     from benchmarks.tables.select import select_columns
 
     mixed = mixed or any(is_reported(result) for result in results)

@@ -116,7 +116,7 @@ def timed(what: str, task: Callable[[], Any]) -> Any:
 def measure(run_dir: Path, many: int) -> None:
     """Fill a run directory and time what people do with it."""
     from benchmarks.render import FORMATS, render
-    from benchmarks.tables import build_tables
+    from benchmarks.tables.build import build_tables
 
     print(f"{fill(run_dir, plan(run_dir)):,} results")
 

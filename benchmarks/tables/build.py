@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from benchmarks.store import Result
 from benchmarks.tables.ablation import ablation_tables
 from benchmarks.tables.classification import classification_table
 from benchmarks.tables.detection import detection_table
@@ -36,8 +37,17 @@ _TEST_DEV = (
 )
 
 
+def build_tables(results: Iterable[Result], *, published: bool = False, allow_mixed: bool = False) -> list[Table]:
+    """Classification, detection, re-identification, own tasks, wild score, correlation: those that have results.
+
+    With ``published`` the paper's rows are added as blocks of their own. Raises ``MixedProtocols`` where one column
+    would hold results of two protocols, unless ``allow_mixed``; then every such cell is marked with its protocol.
+    """
+    return build(Measurements(results, allow_mixed), published)
+
+
 def build(measured: Measurements, published: bool = False) -> list[Table]:
-    """See :func:`benchmarks.tables.build_tables`."""
+    """Build the tables as :func:`build_tables` does, from results that are already grouped."""
     tables: list[Table | None] = []
     for make, add in (
         (classification_table, _with_classification),

@@ -22,6 +22,7 @@ from nas.search.capture import CapturedStep, Capturer, Computed, Inputs
 from nas.search.derivation import Rule
 from nas.search.parts import over_parts
 from nas.search.resources import STRENGTHS, ExpectedCost
+from nas.search.second_order import second_order_gradients
 from nas.search.stage import Stage
 from nas.search.team import Team
 
@@ -75,9 +76,7 @@ class Steps:
     def alphas(self, held_out: Sequence[Batch], training: Sequence[Batch]) -> None:
         """One Adam step on the architecture weights, from the ``held_out`` half; ``training`` is for second order."""
         if self.rules.second_order:
-            from nas.search.second_order import second_order_gradients
-
-            figures = second_order_gradients(self, held_out, training)
+            figures = second_order_gradients(self.stage, self._whole_gradients, held_out, training)
         else:
             figures = self._gradients("alphas", held_out)
         self.stage.count("alphas", figures)
@@ -125,6 +124,19 @@ class Steps:
         for parameter, gradient in zip(self.parameters[kind], total.gradients):
             parameter.grad = gradient
         return total.figures
+
+    def _whole_gradients(self, batches: Sequence[Batch], parameters: Sequence[nn.Parameter], exact: bool) -> Computed:
+        """Compute the architecture step's gradients of a whole batch for ``parameters``, not scaled."""
+        noise, scaler = self.noise("alphas"), self.stage.scaler
+
+        def compute(part: int, batch: Batch) -> Computed:
+            inputs = Inputs(*batch, noise)
+            self.stage.seed("alphas", part)
+            loss, figures = self.loss(inputs, self.mixture(inputs), exact)
+            gradients = torch.autograd.grad(scaler.scale(loss), list(parameters))
+            return Computed(figures, [gradient / scaler.get_scale() for gradient in gradients])
+
+        return over_parts(self.team, self.statistics, batches, compute)
 
     def _runner(self, kind: Kind) -> Callable[[Inputs, Callable[[], object]], Computed]:
         """How the gradients of a part are computed: directly, or by replaying what was captured."""

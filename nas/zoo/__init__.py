@@ -9,17 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
-from nas.errors import unknown
 from nas.genotype import Genotype
+from nas.zoo_files import names, read_cell
 
-_CELLS = files("nas.zoo") / "cells"
-# libyaml where PyYAML was built with it: reading all cells takes a tenth of the time.
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+__all__ = ["ZooEntry", "entry", "genotype", "names"]
 
 
 @dataclass(frozen=True)
@@ -56,17 +51,9 @@ class ZooEntry:
 
 
 @cache
-def names() -> tuple[str, ...]:
-    """The names of all cells, sorted."""
-    return tuple(sorted(f.name.removesuffix(".yaml") for f in _CELLS.iterdir() if f.name.endswith(".yaml")))
-
-
-@cache
 def entry(name: str) -> ZooEntry:
     """The entry ``name``; an unknown one raises ``UnknownName`` with near matches."""
-    if name not in names():
-        raise unknown("genotype", name, names())
-    data = yaml.load((_CELLS / f"{name}.yaml").read_text(encoding="utf-8"), Loader=_Loader)
+    data = read_cell(name)
     data["genotype"] = Genotype.from_dict(data["genotype"])
     for key in ("sources", "variants", "notes"):
         data[key] = tuple(data.get(key, ()))

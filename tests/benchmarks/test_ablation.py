@@ -10,8 +10,8 @@ from synthetic import mini_results
 
 from benchmarks.store import Result
 from benchmarks.suite import load_suite
-from benchmarks.tables import build_tables
 from benchmarks.tables.ablation import ABLATIONS, ablation_tables
+from benchmarks.tables.build import build_tables
 from benchmarks.tables.measurements import Measurements
 from benchmarks.tables.search import search_table
 from benchmarks.tables.table import Row, Table

@@ -11,7 +11,9 @@ import pytest
 from synthetic import mini_results
 
 from benchmarks.render import render
-from benchmarks.tables import Block, Cell, Column, Note, Row, Table, build_tables, published_tables
+from benchmarks.tables import Block, Cell, Column, Note, Row, Table
+from benchmarks.tables.build import build_tables
+from benchmarks.tables.published import published_tables
 from benchmarks.tables.select import order_footnotes, select_columns
 from nas.errors import UnknownName
 

@@ -10,7 +10,8 @@ import pytest
 from benchmarks.published import TABLE_NAMES, ablations, inconsistencies, number, paper, published_table
 from benchmarks.render import render
 from benchmarks.render.csv import table_to_csv
-from benchmarks.tables import Table, published_tables
+from benchmarks.tables import Table
+from benchmarks.tables.published import published_tables
 from nas.errors import UnknownName
 
 # Rows as they stand in the paper, in its column order; one or more from every block of every table.

@@ -11,10 +11,12 @@ import pytest
 from rich.console import Console
 from synthetic import mini_results
 
-from benchmarks.render import FORMATS, render
+from benchmarks.render import FORMATS, render, show_tables
 from benchmarks.render.csv import results_to_csv, table_to_csv
 from benchmarks.render.latex import escape
-from benchmarks.tables import Block, Cell, Column, Note, Row, Table, build_tables, published_tables, show_tables
+from benchmarks.tables import Block, Cell, Column, Note, Row, Table
+from benchmarks.tables.build import build_tables
+from benchmarks.tables.published import published_tables
 from nas.errors import UnknownName
 
 

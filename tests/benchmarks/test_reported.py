@@ -13,7 +13,7 @@ from benchmarks.publish import current_results
 from benchmarks.render.csv import results_to_csv
 from benchmarks.reported import is_reported, read_reported
 from benchmarks.store import load_results, save_result
-from benchmarks.tables import build_tables
+from benchmarks.tables.build import build_tables
 from benchmarks.tables.measurements import MixedProtocols
 from nas.errors import NaswildError
 

@@ -20,7 +20,7 @@ from benchmarks.store import (
     read_result,
     save_result,
 )
-from benchmarks.tables import build_tables
+from benchmarks.tables.build import build_tables
 
 MakeResult = Callable[..., Result]
 FROZEN = Path(__file__).parent / "frozen"  # one result of each kind, by schema version

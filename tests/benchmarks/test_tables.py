@@ -10,9 +10,10 @@ import synthetic
 from scipy import stats
 from synthetic import backbones, classify_result, make_result, mini_results
 
-from benchmarks.render import FORMATS, render
+from benchmarks.render import FORMATS, render, write_tables
 from benchmarks.store import Metric, Result
-from benchmarks.tables import Block, Cell, Column, Row, Table, build_tables, write_tables
+from benchmarks.tables import Block, Cell, Column, Row, Table
+from benchmarks.tables.build import build_tables
 from benchmarks.tables.measurements import MixedProtocols
 from nas import build_network, count, zoo
 

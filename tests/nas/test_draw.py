@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageFont
 
 from nas import zoo
-from nas.draw import Box, Curve, Heading, _picture, draw_png, draw_svg, operation_label
-from nas.draw_layout import lay_out
+from nas.draw import _picture, draw_png, draw_svg, operation_label
+from nas.draw_layout import Box, Curve, Heading, lay_out
 from nas.genotype import INPUTS, CellSpec, Edge, Genotype
 
 SVG = "{http://www.w3.org/2000/svg}"
