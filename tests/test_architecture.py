@@ -97,6 +97,11 @@ def circles(edges: dict[str, set[str]]) -> list[list[str]]:
     return found
 
 
+def package_under_test(path: Path) -> str:
+    """Name the package that a test file is about: its folder under tests/."""
+    return path.relative_to(ROOT / "tests").parts[0]
+
+
 def test_imports_follow_the_order_of_the_packages():
     against = [
         f"{name} -> {other}"
@@ -109,3 +114,15 @@ def test_imports_follow_the_order_of_the_packages():
 
 def test_no_circle_between_files():
     assert circles(graph()) == []
+
+
+def test_tests_import_nothing_above_the_package_they_test():
+    known = modules()
+    files = [path for package in MAY_IMPORT for path in sorted((ROOT / "tests" / package).rglob("*.py"))]
+    against = [
+        f"{path.relative_to(ROOT)} -> {other}"
+        for path in files
+        for other in sorted(imported(path, known, []))
+        if other.split(".")[0] not in MAY_IMPORT[package_under_test(path)]
+    ]
+    assert not against

@@ -26,9 +26,9 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.speed.plain_supernet import PlainSupernet
 from nas.operations import SEARCH_SPACE
 from nas.search.architecture import ArchitectureWeights, Mixture
+from nas.search.plain_supernet import PlainSupernet
 from nas.search.recipe import SearchRecipe
 from nas.search.space import CELLS, EDGES
 from nas.search.supernet import Supernet

@@ -19,10 +19,10 @@ from statistics import median
 import torch
 from torch.nn import functional
 
-from benchmarks.speed.plain_supernet import PlainSupernet
 from benchmarks.speed.search import Setting
 from nas.search.architecture import ArchitectureWeights
 from nas.search.capture import CudaGraphs
+from nas.search.plain_supernet import PlainSupernet
 from nas.search.recipe import SearchRecipe
 from nas.search.stage import Stage
 from nas.search.steps import Rules, Steps

@@ -88,7 +88,6 @@ def test_their_weights_files_feed_the_levels(name, tmp_path):
 
 def test_they_go_into_mmdet_configs_by_name(tmp_path):
     pytest.importorskip("mmdet")
-    import detection  # noqa: F401  (puts torchvision's kernels in the place of mmcv._ext)
     from backbones.swap import swap
 
     done = swap("retinanet_r50_fpn_1x_coco", "shufflenet_v2_x2_0", tmp_path / "new.py")

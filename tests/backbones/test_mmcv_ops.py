@@ -10,8 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import detection  # noqa: F401  (its import makes mmcv.ops importable)
-
 mmcv_ops = pytest.importorskip("mmcv.ops")
 
 

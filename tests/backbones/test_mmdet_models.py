@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-import detection  # noqa: F401  (puts torchvision's kernels in the place of mmcv._ext)
 from backbones.weights import CellArchitecture, TimmArchitecture, WeightsMetadata, save_weights
 from nas import build_network
 from nas.errors import NaswildError

@@ -7,7 +7,6 @@ import urllib.request
 import pytest
 import torch
 
-import detection  # noqa: F401  (puts torchvision's kernels in the place of mmcv._ext)
 from backbones.weights import CellArchitecture, TimmArchitecture, WeightsMetadata, save_weights
 from nas import build_network, zoo
 from nas.errors import NaswildError, UnknownName

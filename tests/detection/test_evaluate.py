@@ -13,7 +13,6 @@ import torch
 
 pytest.importorskip("mmdet")
 
-from benchmarks.scoring import score_detector
 from detection.data import CocoData, CocoSplit
 from detection.evaluate import evaluate_detector, write_submission
 from detection.recipe import DetectRecipe
@@ -102,9 +101,9 @@ def test_a_checkpoint_without_names_is_refused_until_it_is_told_them(
     """In the data's order by the command that the refusal shows; in another order the boxes count as others."""
     nameless = without_names(trained.detector, tmp_path)
     with pytest.raises(NaswildError, match=r"-o classes=0,1,2,3,4,5,6,7,8,9 ") as refused:
-        score_detector(nameless, digits.train.annotations.parents[1])
+        evaluate_detector(nameless, digits)
     assert "does not say which classes" in str(refused.value)
-    told = score_detector(nameless, digits.train.annotations.parents[1], options={"classes": "0,1,2,3,4,5,6,7,8,9"})
+    told = evaluate_detector(nameless, digits, classes=list("0123456789"))
     assert told.scores is not None
     assert {name: told.scores.stats[name] for name in trained.metrics} == trained.metrics
     turned = evaluate_detector(nameless, digits, classes=list(reversed(digits.classes)))

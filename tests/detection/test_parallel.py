@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,10 @@ pytest.importorskip("mmdet")
 
 from tiny import start_run
 
-from benchmarks.tasks import Assignment, DataSource, Subject, get_task
 from detection.config import build_config
 from detection.data import CocoData
 from detection.recipe import DetectRecipe, Execution
 from nas.errors import NaswildError
-from nas.progress import Progress
 
 needs_gloo = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="PyTorch was built without gloo")
 
@@ -64,58 +61,6 @@ def test_two_processes_train_one_detector(
     assert again[0]["attempts"] == 2
 
 
-@needs_gloo
-def test_the_task_spreads_a_job_over_its_processes(digits: CocoData, quick: DetectRecipe, tmp_path: Path) -> None:
-    """As a suite's ``processes: 2`` does: the steps are those of one process, the whole batch is the recipe's."""
-    shape = quick.shape.model_copy(update={"channels": 4, "cells": 5})
-    recipe = quick.model_copy(update={"batch_size": 4, "epochs": 1, "milestones": (), "shape": shape})
-    steps: list[int] = []
-
-    def report(progress: Progress) -> None:
-        if progress.stage == "detect":
-            steps.append(progress.steps)
-
-    assignment = Assignment(
-        job="job",
-        subject=Subject("darts_v2", "published", source="darts_v2"),
-        recipe=recipe,
-        data=DataSource("digits", "v", root=digits.train.annotations.parents[1]),
-        seed=0,
-        run_dir=tmp_path,
-        workdir=tmp_path,
-        options={"processes": 2},
-        processes=get_task("detect").processes({"processes": 2}),
-        report=report,
-    )
-    task = get_task("detect")
-    assert task.missing(assignment) == []
-    outcome = task.run(assignment)
-    assert steps == [3] * 3  # 12 images in batches of 4
-    assert outcome.device.startswith("2 x ")
-    assert outcome.metrics["AP"].value >= 0
-    (said,) = task.missing(replace(assignment, processes=3))
-    assert "a batch of 4 images cannot be divided among 3 processes" in said
-
-
 def test_a_batch_that_cannot_be_divided_is_refused(digits: CocoData, quick: DetectRecipe, tmp_path: Path) -> None:
     with pytest.raises(NaswildError, match="cannot be divided among 4 processes"):
         build_config({}, digits, quick, Execution(), seed=0, workdir=tmp_path, world_size=4)
-
-
-def test_on_fewer_cards_fewer_processes_share_the_batch(
-    digits: CocoData, quick: DetectRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    called: dict[str, Any] = {}
-
-    def run(work: Any, **options: Any) -> None:  # noqa: ARG001
-        called.update(options)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 6)
-    monkeypatch.setattr("nas.launch.run_in_processes", run)
-    data = DataSource("digits", "v", root=digits.train.annotations.parents[1])
-    subject = Subject("darts_v2", "published", source="darts_v2")
-    recipe = quick.model_copy(update={"batch_size": 64})
-    with pytest.raises(KeyboardInterrupt):
-        get_task("detect").run(Assignment("job", subject, recipe, data, 0, tmp_path, tmp_path, processes=8))
-    assert called["processes"] == 4

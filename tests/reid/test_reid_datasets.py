@@ -159,15 +159,3 @@ def test_a_set_that_lies_elsewhere_is_found_and_its_place_told(tiny_sets, tmp_pa
     place, wanted = (tmp_path / "given" / layout).resolve(), tmp_path / "given" / LAYOUTS["market1501"].folder
     with pytest.raises(NaswildError, match=re.escape(f"move what is in {place} to {wanted}")):
         load_reid_data(tmp_path / "given", "market1501")
-
-
-def test_the_check_fails_for_missing_images_unless_any_size_will_do(tiny_sets):
-    from typer.testing import CliRunner
-
-    from benchmarks.cli.app import app
-
-    command = ["data", "check", "market1501", str(tiny_sets)]
-    answer = CliRunner().invoke(app, command)
-    assert answer.exit_code == 1
-    assert "12,936" in answer.stdout
-    assert CliRunner().invoke(app, [*command, "--any-size"]).exit_code == 0

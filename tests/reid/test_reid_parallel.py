@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ import pytest
 import torch
 from torch import multiprocessing
 
-from benchmarks.tasks import Assignment, DataSource, Subject, get_task
-from nas import launch
 from nas.progress import Progress, silent
 from nas.train_recipe import Execution
 from reid.draw import SetSize, make_reid_sets
@@ -131,28 +128,3 @@ def test_two_processes_resume_to_the_same_bits(two_processes: Path):
     assert answers(two_processes, "resumed")[0]["attempts"] == 2
     saved, other = weights(two_processes / "whole"), weights(two_processes / "stopped")
     assert [name for name in saved if not torch.equal(saved[name], other[name])] == []
-
-
-def test_the_task_shares_its_job_among_processes(
-    two_processes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two processes train and score one job; one process scores its network alike."""
-    forked = partial(launch.run_in_processes, start_method="fork")  # which import nothing again
-    monkeypatch.setattr(launch, "run_in_processes", forked)
-    task, options = get_task("reid"), {"set": "market1501", "parts": 2, "processes": 2}
-    assignment = Assignment(
-        job="job",
-        subject=Subject("test_resnet", "timm", source="timm:test_resnet"),
-        recipe=RECIPE.model_copy(update={"epochs": 1}),
-        data=DataSource("people", version="1", root=two_processes / "sets"),
-        seed=0,
-        run_dir=tmp_path,
-        workdir=tmp_path,
-        options=options,
-        processes=task.processes(options),
-    )
-    outcome = task.run(assignment)
-    assert outcome.device.startswith("2 x cpu")
-    found = {name: metric.value for name, metric in outcome.metrics.items()}
-    assert found == pytest.approx(alone(two_processes, outcome.artifacts["pcb"]), abs=1e-6)
-    assert task.variant(options) == {"parts": 2}

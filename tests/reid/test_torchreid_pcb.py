@@ -11,6 +11,7 @@ from tiny_sets import TINY
 pytest.importorskip("torchreid")
 
 from backbones.torchreid_import import load_torchreid
+from nas.errors import NaswildError
 from reid.draw import make_reid_sets
 from reid.torchreid_models import register_pcb
 
@@ -70,3 +71,8 @@ def test_it_trains_under_torchreids_own_engine(tmp_path, capsys):
     engine.run(save_dir=str(tmp_path / "log"), max_epoch=1, print_freq=100, test_only=False)
     assert any(not torch.equal(before[name], value) for name, value in model.named_parameters())
     assert "Rank-1" in capsys.readouterr().out
+
+
+def test_weights_that_are_nowhere_are_refused():
+    with pytest.raises(NaswildError, match="no weights come with pcb_p6_pdarts_cifar10"):
+        load_torchreid().models.build_model("pcb_p6_pdarts_cifar10", num_classes=7, use_gpu=False)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from benchmarks.speed.plain_supernet import PlainSupernet
 from nas.operations import SEARCH_SPACE
+from nas.search.plain_supernet import PlainSupernet
 from nas.search.recipe import SearchRecipe
 from nas.search.space import CELLS, EDGES, edges_out_of
 from nas.search.supernet import Supernet

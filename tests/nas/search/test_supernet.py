@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from benchmarks.speed.plain_supernet import PlainSupernet
 from nas.search.architecture import ArchitectureWeights, Mixture
+from nas.search.plain_supernet import PlainSupernet
 from nas.search.recipe import SearchRecipe
 from nas.search.space import EDGES, full_space
 from nas.search.stacks import SkipDropout

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks.planner import make_plan
+from benchmarks.protocol import load_protocol
 from benchmarks.suite import Suite
 from benchmarks.yamlfile import Document, validate
 from nas.errors import NaswildError
@@ -104,3 +105,21 @@ def test_a_recipe_that_makes_a_method_another_is_refused(method, changes, words,
 @pytest.mark.parametrize("method", DEFINING)
 def test_the_shipped_protocol_of_a_method_is_its_published_recipe(method, tmp_path):
     assert planned(method, f"search-cifar10-{method}", tmp_path).protocol.recipe == default_recipe(method)
+
+
+def test_gdas_learns_at_the_rates_of_its_paper(tmp_path):
+    """``search-mini-gdas`` with a quarter of its epochs: samples answer both halves far better than the 10 % of chance.
+
+    Rates and temperatures of the protocol are those of the method's published recipe.
+    """
+    published = default_recipe("gdas")
+    recipe = load_protocol(
+        "search-mini-gdas", model="nas.search.recipe:SearchRecipe", base=published.model_dump()
+    ).recipe
+    for name in ("weights_lr", "weights_lr_end", "weights_momentum", "weights_decay", "alphas_lr", "temperature"):
+        assert getattr(recipe, name) == getattr(published, name)
+    short = recipe.model_copy(update={"epochs": 15, "validate_last": 0})
+    outcome = search("gdas", load_proxy("digits"), short, seed=0, workdir=tmp_path)
+    last = outcome.stages[0].trajectory[-1]
+    assert last.train_accuracy > 0.15
+    assert last.alphas_accuracy > 0.15
