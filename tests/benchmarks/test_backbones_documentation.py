@@ -41,7 +41,7 @@ def _files_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_weights("mine.safetensors", network, metadata)
     Path("my_cell.txt").write_text(zoo.genotype("darts_v2").to_text())
     Path("my_config.py").write_text(block("_base_"))
-    official = runpy.run_path(str(Path(__file__).with_name("test_convert.py")))["official"]
+    official = runpy.run_path(str(ROOT / "tests" / "backbones" / "test_convert.py"))["official"]
     torch.save(official(), "cifar10_model.pt")
 
 
