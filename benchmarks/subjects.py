@@ -49,21 +49,20 @@ def given_source(entry: BackboneEntry, document: Document, where: Location) -> S
 
 
 def _cell(entry: BackboneEntry, text: str, document: Document) -> Source:
-    from backbones.source import BackboneSource, no_such_backbone
     from nas import zoo
 
-    published = entry.source == "zoo"
-    if published and text not in zoo.names():
+    if entry.source == "zoo" and text in zoo.names():
+        genotype = Genotype.load(text)
+        subject = Subject(entry.name or text, "published", source=text, genotype=genotype.to_dict())
+        return Source(subject, subject.name, {"genotype": genotype.digest})
+    from backbones.source import BackboneSource, no_such_backbone
+
+    if entry.source == "zoo":
         raise no_such_backbone(text)
-    found = BackboneSource("zoo" if published else "genotype", text)
-    source = text if published or found.is_text else str(_beside(document, text))
-    genotype = Genotype.load(source) if published or found.is_text else Genotype.from_file(source)
-    subject = Subject(
-        name=entry.name or found.name,
-        kind="published" if published else "file",
-        source=source,
-        genotype=genotype.to_dict(),
-    )
+    found = BackboneSource("genotype", text)
+    source = text if found.is_text else str(_beside(document, text))
+    genotype = Genotype.load(source) if found.is_text else Genotype.from_file(source)
+    subject = Subject(entry.name or found.name, "file", source=source, genotype=genotype.to_dict())
     return Source(subject, subject.name, {"genotype": genotype.digest})
 
 

@@ -70,7 +70,14 @@ class BackboneEntry(_Part):
 
 
 def _entry_of(text: str) -> dict[str, Any]:
-    """What :func:`backbones.source.parse_source` makes of ``text``; unknown words are left for the plan."""
+    """What :func:`backbones.source.parse_source` makes of ``text``; unknown words are left for the plan.
+
+    A published cell is told first, without the parser: it asks timm, and a suite of cells is planned without torch.
+    """
+    from nas import zoo
+
+    if text in zoo.names():
+        return {"zoo": text}
     from backbones.source import parse_source
 
     try:

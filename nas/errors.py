@@ -22,7 +22,7 @@ class MissingExtra(NaswildError):
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     """The error for a ``kind`` (task, suite, genotype, ...) that does not exist: near matches, else the whole list."""
-    names = sorted(known)
+    names = sorted(set(known))
     near = get_close_matches(name, names, n=3, cutoff=0.5)
     if near:
         hint = "did you mean " + " or ".join(repr(n) for n in near) + "?"

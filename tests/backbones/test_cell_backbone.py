@@ -186,7 +186,7 @@ def test_from_file_takes_everything_from_the_file(tmp_path):
         ({"out_indices": ()}, "empty"),
         ({"out_indices": (3, -1)}, "twice"),
         ({"frozen_stages": 4}, "frozen_stages"),
-        ({"norm": "GN"}, "norm must be"),
+        ({"norm": "LN"}, "norm must be"),
         ({"last_stride": 3}, "last_stride"),
         ({"genotype": "pdarts_cifar01"}, "did you mean 'pdarts_cifar10'"),
     ],

@@ -125,7 +125,7 @@ def test_only_with_a_misspelt_name_gives_near_matches(toy_suite: ToySuite) -> No
             r"toy.yaml:11: tasks.1.protcol: unknown key or option .* did you mean 'protocol'",
         ),
         ("parts: [1, 3]", "parts: [one]", r"toy.yaml:11: tasks.1.parts: expected int, got 'one'"),
-        ("- darts_v2", "- darts_v3", r"toy.yaml:4: backbones.0: unknown genotype 'darts_v3'; did you mean 'darts_v2'"),
+        ("- darts_v2", "- darts_v3", r"toy.yaml:4: backbones.0: unknown backbone 'darts_v3'; did you mean 'darts_v2'"),
         ("made: toy-number", "made: toy-numbr", r"toy.yaml:15: data.number: unknown data maker"),
         ("protocols: {toy: ", "protocols: {toys: ", r"no protocol for stage 'toy'"),
     ],

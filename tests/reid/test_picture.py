@@ -29,7 +29,7 @@ def test_precision_counted_on_the_picture_is_the_querys(rerank: bool) -> None:
     )
     recipe = ReidRecipe(rerank=rerank)
     distances = distances_between(query, gallery, recipe)
-    found = Retrieval(rank(distances, data, recipe, Fabric(accelerator="cpu", devices=1)), distances)
+    found = Retrieval(rank(distances, data, recipe, Fabric(accelerator="cpu", devices=1)), distances, query, gallery)
     rows = chosen_queries(found)
     for row, near in zip(rows, nearest_images(rows, data, found), strict=True):
         right = [data.gallery[index].identity == data.query[row].identity for index in near]
