@@ -64,6 +64,7 @@ def _notes(found: Comparison) -> list[str]:
         f"Primary metrics on {len(found.data_sets)} data sets ({titles}); variants of one set are averaged.",
         f"Friedman test that all ranks are equal: p = {test.friedman_p:.3f}; at 5 % {said}. Wilcoxon signed-rank, "
         f"Holm-adjusted: {pairs} differ.",
+        "The random cells take part as one backbone, their mean, which varies less than a single run does.",
         "Win rate: share of (data set, other backbone) pairs that it wins, a tie counting half. Interquartile mean: of "
         "the middle half of all runs on all sets as ratios to the mean random cell; in brackets its 95 % interval over "
         "the runs, from five runs on.",
